@@ -8,7 +8,7 @@ DEV_READY := $(VENV)/.dev-$(shell cat requirements.lock requirements-dev.lock | 
 ALONE := tests/acceptance/test_demo_runs.py tests/acceptance/test_subjects.py tests/faults/test_crash_loop.py tests/faults/test_nemesis.py tests/faults/test_own_pause.py tests/faults/test_runbook_killed.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run setup test coverage nightly mutants matrix lint measure bench format lock clean
+.PHONY: help run setup test coverage nightly mutants matrix dashboards lint measure bench format lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -83,6 +83,9 @@ measure: | $(BIN)/python  ## is the house easy to read? figures beside their goa
 format: setup  ## let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+dashboards: setup  ## write dashboards/*.json anew; ARGS=--pictures draws docs/dashboards too, from a demo under chaos
+	@$(BIN)/python -m tools.grafana $(ARGS)
 
 bench: setup  ## figures, written to benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks $(ARGS)

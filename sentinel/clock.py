@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from sentinel.core.moment import Moment
@@ -28,8 +29,18 @@ def read_uptime(offsets: Path = _OFFSETS) -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - read_uptime_offset(offsets)
 
 
+def read_lead() -> float:
+    """By how many seconds the wall clock is ahead of the uptime that this process is told: another
+    figure when somebody has set it.
+    """
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@cache
 def read_uptime_offset(offsets: Path = _OFFSETS) -> float:
-    """By how many seconds this process is told a longer uptime than the machine has."""
+    """By how many seconds this process is told a longer uptime than the machine has: its time
+    namespace keeps that for as long as a process is in it.
+    """
     try:
         lines = [line.split() for line in offsets.read_text().splitlines()]
         return next(
@@ -41,8 +52,9 @@ def read_uptime_offset(offsets: Path = _OFFSETS) -> float:
         return 0.0
 
 
+@cache
 def read_boot_id() -> str:
-    """The kernel's name of this boot, or "" where there is none."""
+    """The kernel's name of this boot, or "" where there is none; no process sees another one."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -26,7 +26,9 @@ _TELLING = (
     r"pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
     r"|credentials?|signature|requirepass|masterauth"
 )
-_TELLING_NAME = re.compile(rf"(?i)(?<![a-z])(?:{_TELLING}|sig|auth|cookie)s?(?![a-z])")
+_GLUED = r"[a-z0-9]{1,20}(?:password|passwd|passphrase|secret|token)|(?:db|pg|smtp|user|root)(?:pass|pwd)"
+"""Words that tell also behind others: `PGPASSWORD`, `sslpassword`. `pass` may end a plain word."""
+_TELLING_NAME = re.compile(rf"(?i)(?<![a-z])(?:{_TELLING}|{_GLUED}|sig|auth|cookie)s?(?![a-z])")
 _NAMES = ("password", "passwd", "secret", "token", "authorization", "cookie", "api_key", "api-key")
 _WORD = r"[^\s'\",}&;<>]+"
 _SHAPES = (
@@ -57,7 +59,7 @@ _SHAPES = (
     ),
     (
         ("=", ":"),
-        re.compile(rf"(?i)\b((?:\w+[_-])?(?:{_TELLING})['\"]?\s*[=:]\s*['\"]?){_WORD}"),
+        re.compile(rf"(?i)\b((?:\w+[_-])?(?:{_TELLING}|{_GLUED})['\"]?\s*[=:]\s*['\"]?){_WORD}"),
         r"\1***",
     ),
     (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import hiredis
 
@@ -105,9 +105,12 @@ def make_redis(seed: int, count: int) -> Iterator[Script]:
 class AlmostRedis:
     """Answers each command as Redis does, but for a few parts of its answers."""
 
-    def __init__(self, draw: Draw) -> None:
+    def __init__(
+        self, draw: Draw, others: Mapping[str, bytes] | None = None, *, spoils: bool = True
+    ) -> None:
         self._draw = draw
-        self._chance = draw.choice((0.02, 0.1, 0.5))
+        self._answers = {**_ANSWERS, **(others or {})}
+        self._chance = draw.choice((0.02, 0.1, 0.5)) if spoils else 0
         self._victim = draw.choice([*_ANSWERS, ""])
         self._queue: list[bytes] | None = None
         self._reader = hiredis.Reader()
@@ -129,7 +132,7 @@ class AlmostRedis:
             queue, self._queue = self._queue or [], None
             return self._spoil("EXEC", b"*%d\r\n%s" % (len(queue), b"".join(queue)))
         name = " ".join(words[:2]) if words[0] == "XINFO" else words[0]
-        answer = self._spoil(name, _ANSWERS.get(name, b"+OK\r\n"))
+        answer = self._spoil(name, self._answers.get(name, b"+OK\r\n"))
         if self._queue is None:
             return answer
         self._queue.append(answer)
@@ -137,7 +140,7 @@ class AlmostRedis:
 
     def _spoil(self, name: str, answer: bytes) -> bytes:
         draw = self._draw
-        if (name != self._victim and self._victim) or draw.random() > self._chance * 2:
+        if (name != self._victim and self._victim) or draw.random() >= self._chance * 2:
             return answer
         if draw.random() < 0.3:
             return draw.choice((*_SOUND, *(each for each in _ODD if len(each) < 200)))
@@ -149,9 +152,9 @@ class AlmostRedis:
         return b"\r\n".join(parts) + b"\r\n"
 
 
-def _pack(value: object) -> bytes:
+def pack(value: object) -> bytes:
     if isinstance(value, list):
-        return b"*%d\r\n" % len(value) + b"".join(map(_pack, value))
+        return b"*%d\r\n" % len(value) + b"".join(map(pack, value))
     if isinstance(value, str):
         return b"$%d\r\n%s\r\n" % (len(value), value.encode())
     return b"$-1\r\n" if value is None else b":%d\r\n" % value  # type: ignore[str-format]
@@ -213,7 +216,7 @@ _INFO = "\r\n".join(
     )
 )
 _ANSWERS = {
-    name: _pack(value)
+    name: pack(value)
     for name, value in {
         "INFO": _INFO,
         "TIME": [_NOW, "5"],

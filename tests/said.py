@@ -1,13 +1,14 @@
 """What the texts of the product tell a person to type, to set and to open, collected from its files.
 
 A *text* is what somebody may read: string literals of the package without docstrings (an f-string
-with `{…}` for what is put in), Markdown, comments of YAML, SQL and ACL, templates, rules. A *word* is
+with `{…}` for what is put in), Markdown, comments of YAML, SQL and ACL, templates, rules, dashboards. A *word* is
 what a text marks as to be taken literally: between backticks, or on a line of a fenced block.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def _list_paths() -> Iterator[Path]:
         for path in sorted((ROOT / folder).rglob("*")):
             if "rules/tests" in str(path):
                 continue
-            if path.is_file() and path.suffix in {".py", *COMMENTED, *WHOLE}:
+            if path.is_file() and path.suffix in {".py", ".json", *COMMENTED, *WHOLE}:
                 yield path
 
 
@@ -59,6 +60,8 @@ def _read(path: Path) -> Iterator[Said]:
     place, text = str(path.relative_to(ROOT)), path.read_text("utf-8")
     if path.suffix == ".py":
         yield from (Said(f"{place}:{line}", found, code=True) for line, found in _literals(text))
+    elif path.suffix == ".json":
+        yield from (Said(place, each) for each in _values(json.loads(text)) if " " in each)
     elif path.suffix in COMMENTED:
         for number, line in enumerate(text.splitlines(), 1):
             found = re.search(r"(?:^|\s)(?:#|--) ?(.*)", line)

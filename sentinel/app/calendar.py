@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -20,11 +19,13 @@ from sentinel.app.cron import CronLine, EverySoOften
 from sentinel.app.housekeeping import schedule_chores
 from sentinel.clock import read_uptime, utcnow
 from sentinel.config import Configuration
+from sentinel.core.model import Section
 from sentinel.core.schedule.crontab import SAVED
 from sentinel.engine.clock import NOTICEABLE
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.picture import Picture
 from sentinel.engine.recorder import Recorder
+from sentinel.engine.rollup import RollUps
 from sentinel.errors import SentinelError, StateError
 from sentinel.metrics import Metrics
 from sentinel.probes import load_kinds
@@ -50,7 +51,7 @@ minute.
 """
 TRY_AGAIN = 10.0
 """Seconds after which the calendar is looked at again that could not be looked at."""
-BASELINE_TRIES = 60
+BASELINE_WAITS = 60
 """Seconds in which checks may tell what agents have completed; then what is known counts."""
 PATIENT = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
 """APScheduler's own defaults would drop runs silently in a stall."""
@@ -96,6 +97,7 @@ class Calendar:
     housekeeper: Housekeeper
     utcnow: Callable[[], datetime]
     _jobs: AsyncIOScheduler = field(init=False)
+    _rolled: RollUps = field(init=False)
     _ahead: float = field(default_factory=_wall_ahead)
     """Seconds by which the wall clock is ahead of the uptime, at the last look."""
     _erase_from: float = float("-inf")
@@ -104,6 +106,7 @@ class Calendar:
     def __post_init__(self) -> None:
         """Nothing is scheduled yet."""
         self._jobs = _Jobs(self.picture.metrics)
+        self._rolled = RollUps(self.picture)
 
     def start(self) -> None:
         """Begin; the first reports and roll-ups come by themselves."""
@@ -150,30 +153,36 @@ class Calendar:
             self._jobs.shutdown(wait=False)
 
     async def take_baseline(self) -> None:
-        """The figures at the start."""
+        """The figures at the start, once for ever: when every check that counts what agents have
+        completed has named them, and else a little later.
+        """
         await asyncio.sleep(BASELINE_AFTER)
         await self.roll_up()
-        for left in reversed(range(BASELINE_TRIES)):
-            find = partial(self._find_baseline, complete=left > 0)
-            try:
-                # In the store's thread: a locked file must not make sentinel stand still.
-                baseline = await self.recorder.call(find)
-            except StateError as error:
-                log.error("baseline_failed", error=error.message)
+        try:
+            # In the store's thread: a locked file must not make sentinel stand still.
+            if await self.recorder.call(lambda: self.store.meta(BASELINE)):
                 return
-            if baseline:
-                await self.recorder.record(Changes(meta={BASELINE: baseline}))
-                return
-            await asyncio.sleep(1.0)
+            for _ in range(BASELINE_WAITS):
+                if self.picture.has_told(Section.COMPLETED):
+                    break
+                await asyncio.sleep(1.0)
+            await self.recorder.settle()
+            baseline = await self.recorder.call(self._make_baseline)
+        except StateError as error:
+            log.error("baseline_failed", error=error.message)
+            return
+        await self.recorder.record(Changes(meta={BASELINE: baseline}))
 
-    def _find_baseline(self, *, complete: bool) -> str:
-        """The one that is kept already, or a new one; "" while it is not `complete`."""
-        kept, kinds = self.store.meta(BASELINE), load_kinds()
-        return kept or make_baseline(self.store, kinds, self.utcnow(), complete=complete)
+    def _make_baseline(self) -> str:
+        return make_baseline(self.store, load_kinds(), self.utcnow())
 
     async def roll_up(self) -> None:
-        """Every figure as it is now, for reports."""
-        await self.recorder.record(Changes(samples=self.picture.samples()))
+        """Every total that has moved, for reports."""
+        await self.recorder.later(Changes(samples=self._rolled.take()))
+
+    def end(self) -> Changes:
+        """What is to be written before sentinel ends."""
+        return Changes(samples=self._rolled.end())
 
     async def keep_forgetting(self) -> None:
         """From the start on and for ever, in steps so short that nothing waits for them."""
@@ -224,6 +233,7 @@ class Calendar:
         """
         configuration, now = self.configuration(), self.utcnow()
         await self.roll_up()
+        await self.recorder.settle()
         request = ReportRequest(
             incident=incident_id,
             target_per_hour=configuration.tasks_per_hour_target,

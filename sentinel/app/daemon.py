@@ -9,6 +9,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from sentinel.app.runbooks.bookcase import Bookcase
 from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
 from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.app.runbooks.places import describe_conditions
+from sentinel.app.signs import SignsOfLife
 from sentinel.app.wiring import Clients
 from sentinel.config import Configuration
 from sentinel.core.model import Check, Finding, Result
@@ -77,6 +79,7 @@ class Daemon:
         self.following = Following(str(configuration.folder.resolve()), pid=os.getpid())
         self.upkeep = Upkeep(self.metrics)
         self.own_troubles = OwnTroubles(self.metrics)
+        self._signs = SignsOfLife(self.clock.moment)
         self._halted = False
         self._page: OpenPage | None = None
         self._lock = -1
@@ -104,7 +107,8 @@ class Daemon:
             self.metrics,
             self._ready,
             utcnow,
-            self.bookcase.read_text,
+            partial(self.engine.recorder.settle, counted=True),
+            self.bookcase.text_of,
         )
         self.upkeep.keep("pause_guard", self.engine.guard.run)
         await self.enrolment.add_components(configuration.components)
@@ -224,7 +228,8 @@ class Daemon:
     async def _remember_start(self) -> None:
         """The time since the last beat of the sentinel before this one was not observed."""
         now, beat = self.clock.utcnow(), self.store.meta(BEAT)
-        self.following.take(self.configuration.digest, now, len(self.configuration.checks))
+        now_is = self.configuration
+        self.following.take(now_is.digest, now, len(now_is.checks), now_is.chores)
         crashed = beat is not None and not self.store.meta("stopped")
         await self.engine.recorder.record(self.engine.automation.load(crashed=crashed))
         gaps = []
@@ -282,16 +287,16 @@ class Daemon:
         self.calendar.follow_clock()
         if await self.membership.tick():
             self.roster.place()
-        changes = self.engine.objectives.settle()
-        changes.meta = {
-            BEAT: write_moment(self.clock.moment()),
+        words = {
             HELD_KEY: json.dumps(self.engine.automation.conditions()),
             FILES_KEY: self.following.dump(),
             OWN_KEY: json.dumps(self.own_troubles.look()),
             **describe_conditions(self.bookcase.shelf),
         }
+        changes = self.engine.objectives.settle()
+        changes.meta = self._signs.choose(words, self.engine.picture.looks())
         changes.gaps = self.engine.guard.take_gaps()
-        await self.engine.recorder.record(changes)
+        await self.engine.recorder.later(changes)
 
     async def _follow_clock(self, step: float) -> None:
         """What is known happened as long ago as before: only its time has another name now."""
@@ -326,6 +331,7 @@ class Daemon:
         async with asyncio.timeout(CHECK_PATIENCE):
             while picture.last_result(name) is before:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.02)
+        await self.engine.recorder.settle()  # who asked reads it in the store
         return Answer.done("done")
 
     # -- reload and stop --------------------------------------------------------------------------
@@ -427,7 +433,8 @@ class Daemon:
         if good:
             self.metrics.reload_time.set_to_current_time()
             took = self.configuration
-            self.following.take(digest or took.digest, self.clock.utcnow(), len(took.checks))
+            count, now = len(took.checks), self.clock.utcnow()
+            self.following.take(digest or took.digest, now, count, took.chores)
         else:
             self.following.refuse(digest, self.clock.utcnow(), why)
 
@@ -463,6 +470,7 @@ class Daemon:
             *([("components", engine.remediator.stop_all)] if stop_components else []),
             ("diagnoses", self.diagnosis.close),
             ("actions", engine.remediator.close),
+            ("roll-ups", lambda: engine.recorder.record(self.calendar.end())),
             ("shards", lambda: self.membership.leave(self.clock.utcnow())),
             ("memories", self.roster.close),
         ]

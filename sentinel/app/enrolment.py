@@ -59,6 +59,7 @@ class Enrolment:
             self.roster.add(check)
         names = [check.name for check, *_ in self.engine.picture.results()]
         known = [component.name for component in components]
+        await self.engine.recorder.settle()  # else what left would come back
         await self.engine.recorder.call(lambda: self.store.replace_configuration(names, known))
 
     async def take_objectives(self, objectives: Sequence[Objective]) -> None:

@@ -10,10 +10,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
+from typing import Any
+
+from sentinel.core.bus.housekeeping import Chore
 
 FILES_KEY = "files"
 """Under this word the daemon remembers it."""
 MAX_PROBLEMS = 20
+_SHOWN = ("name", "kind", "every", "cron", "dry_run", "max_per_hour")
+"""Of a chore."""
 
 
 @dataclass(slots=True)
@@ -21,7 +26,8 @@ class Following:
     """The files that are in force, by their digest, and those that were refused. Times are texts:
     aware UTC, ISO.
 
-    `checks`: how many of them are configured there, 0 where nobody told.
+    `checks`: how many of them are configured there, 0 where nobody told. `chores`: each of them, by
+    what a listing shows.
     `began`: a reload runs since then; `waits`: for what, "" while the files are read.
     """
 
@@ -35,14 +41,18 @@ class Following:
     refused_at: str = ""
     problems: list[str] = field(default_factory=list)
     checks: int = 0
+    chores: list[dict[str, Any]] = field(default_factory=list)
 
     def begin(self, now: datetime) -> None:
         """A reload was asked for."""
         self.began, self.waits = _write(now), ""
 
-    def take(self, digest: str, now: datetime, checks: int = 0) -> None:
-        """Files are in force, with so many checks."""
+    def take(
+        self, digest: str, now: datetime, checks: int = 0, chores: Sequence[Chore] = ()
+    ) -> None:
+        """Files are in force, with so many checks, and with these chores."""
         self.digest, self.since, self.checks = digest, _write(now), checks
+        self.chores = [{name: getattr(each, name) for name in _SHOWN} for each in chores]
         self.began, self.waits, self.refused, self.refused_at = "", "", "", ""
         self.problems = []
 
@@ -51,6 +61,10 @@ class Following:
         self.began, self.waits = "", ""
         self.refused, self.refused_at = digest, _write(now)
         self.problems = [each[:500] for each in problems[:MAX_PROBLEMS]]
+
+    def read_chores(self) -> list[Chore]:
+        """The chores that are in force, without what they do it with."""
+        return [Chore(**each, resource="", options=None) for each in self.chores]
 
     def dump(self) -> str:
         """For the store."""

@@ -15,6 +15,7 @@ from sentinel.errors import PortInUse
 from sentinel.metrics import Metrics
 from sentinel.store import Reader
 from sentinel.web.app import make_app
+from sentinel.web.exposition import Settle, keep_nothing
 from sentinel.web.guard import listen_hosts
 from sentinel.web.page import OpenPage, open_page
 from sentinel.web.refusals import DoorRefusal
@@ -28,11 +29,12 @@ async def listen(
     metrics: Metrics,
     ready: Callable[[], tuple[bool, str]],
     utcnow: Callable[[], datetime],
-    runbook: Callable[[str], str | None],
+    settle: Settle = keep_nothing,
+    runbooks: Callable[[str], str | None] = lambda _name: None,
 ) -> OpenPage:
-    """Serve until the page is closed; ages are counted by `utcnow`, the clock of what is shown,
-    and `runbook` gives the text of one by name.
-    `configuration` gives the one in force. PortInUse when the address can't be had.
+    """Serve until the page is closed; ages are counted by `utcnow`, the clock of what is shown.
+    `configuration` gives the one in force, `runbooks(name)` the text of one, `settle()` writes what
+    totals were counted. PortInUse when the address can't be had.
     """
     sockets = bind(configuration())
     host, port = configuration().listen[0], sockets[0].getsockname()[1]
@@ -46,9 +48,10 @@ async def listen(
         metrics=metrics.pieces,
         ready=ready,
         now=utcnow,
+        runbooks=runbooks,
         reports=configuration().state / REPORTS,
-        runbook=runbook,
         hosts=served,
+        settle=settle,
     )
     for why in DoorRefusal:  # at zero, so that `rate()` sees the first one
         metrics.page_refused.labels(why.value)

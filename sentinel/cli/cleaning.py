@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Sequence
 from typing import Any
 
+from sentinel.app.following import FILES_KEY, read_following
 from sentinel.app.housekeeping_by_hand import order_cleaning
 from sentinel.cli import tables
 from sentinel.cli.columns import show
@@ -21,13 +24,12 @@ from sentinel.store import Store
 
 
 def clean_list(arguments: Arguments) -> int:
-    """`sentinel clean list`"""
-    configuration = load(arguments.config)
+    """`sentinel clean list`: also while a file is broken, then those that the daemon has."""
     try:
         store: Store | None = open_store(arguments)[1]
     except StateError:
         store = None
-    rows = [_describe(chore, store) for chore in configuration.chores]
+    rows = [_describe(chore, store) for chore in _find_chores(arguments, store)]
     if arguments.json:
         return print_json(rows)
     if not rows:
@@ -45,6 +47,22 @@ def clean_list(arguments: Arguments) -> int:
     )
     show(tables.mapping_table(rows, *columns))
     return 0
+
+
+def _find_chores(arguments: Arguments, store: Store | None) -> Sequence[Chore]:
+    try:
+        return load(arguments.config).chores
+    except ConfigurationError as error:
+        following = read_following(store.meta(FILES_KEY)) if store is not None else None
+        if following is None:
+            raise
+        first = " ".join(str(error.problems[0]).split())
+        print(
+            "sentinel: the files on disk are broken (`sentinel validate`): these chores are those of"
+            f" {following.since}, which the daemon read\n  {first}",
+            file=sys.stderr,
+        )
+        return following.read_chores()
 
 
 def _describe(chore: Chore, store: Store | None) -> dict[str, Any]:

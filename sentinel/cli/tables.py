@@ -62,7 +62,7 @@ def components_table(
         by_component.setdefault(check.component, []).append(check)
     for component in components:
         mine = by_component.get(component.name, [])
-        last = max((check.last_run for check in mine if check.last_run), default=None)
+        last = max((check.latest for check in mine if check.latest), default=None)
         keys = (check.key for check in mine if check.key)
         figures = [f"{key} {value}" for key, value in keys if value]
         detail = component.action or ("" if component.status == "up" else component.detail)
@@ -86,7 +86,7 @@ def checks_table(checks: Sequence[CheckView], now: datetime) -> Columns:
             clean(check.name),
             check.kind,
             status_text(check.status, differs),
-            age(check.last_run, now),
+            age(check.latest, now),
             str(check.runs),
             clean(check.detail),
         )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo
-
+from sentinel.core.moment.zone import find_zone, find_zone_fault
 from sentinel.core.schedule.crontab import read_crontab
 from sentinel.strict.place import Place
 
 
 def is_on_calendar(place: Place, cron: str | None, timezone: str, sample: str) -> bool:
     """Whether `cron` and `timezone` below a place can be used; what can't is noted."""
-    try:
-        ZoneInfo(timezone)
-    except (ValueError, OSError, KeyError):
-        (place / "timezone").note(f"unknown time zone {timezone!r}", "such as Europe/Berlin")
+    zone, fault = find_zone(timezone), find_zone_fault(timezone)
+    if fault or zone is None or zone.key != timezone:
+        known = "such as Europe/Berlin" if fault or zone is None else f"write {zone.key}"
+        (place / "timezone").note(f"unknown time zone {timezone[:60]!r}", known)
         return False
     if cron is None:
         return True

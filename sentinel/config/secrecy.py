@@ -11,6 +11,7 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 
 from pydantic import BaseModel, SecretStr
 
+from sentinel.adapters.postgres.address import find_client_secrets
 from sentinel.config.address import find_passwords
 from sentinel.config.value import Resource
 from sentinel.core.model import Check, Component
@@ -21,6 +22,8 @@ SHORTEST = 6
 blank half of every text.
 """
 _OPTION = re.compile(r"-{0,2}([\w.-]+)=(.+)", re.DOTALL)
+_PAIR = re.compile(r"([\w.-]{1,64})\s*=\s*(?:'((?:\\.|[^'\\])*)'|([^\s']+))")
+"""As in `host=db password=…`, libpq's other form of an address."""
 _USER = re.compile(r"://([^\s'\"<>]*)@")
 
 
@@ -37,6 +40,8 @@ def find_secrets(
         if resource.password is not None:
             yield resource.password.get_secret_value()
         yield from filter(None, find_passwords(resource.type, resource.address))
+        if resource.type == "postgres":
+            yield from find_client_secrets(resource.address)
         yield from _hide_header(resource.options.get("headers", {}).values())
     options = [*(check.options for check in checks), *(each.options for each in components)]
     yield from _hide_header(_secrets_in(options))
@@ -90,6 +95,9 @@ def _in_text(text: str) -> Iterator[str]:
     option = _OPTION.fullmatch(text)
     if option is not None and tells_secret(option[1]):
         yield option[2]
+    for name, quoted, plain in _PAIR.findall(text):
+        if tells_secret(name):
+            yield re.sub(r"\\(.)", r"\1", quoted or plain)
     for found in _USER.finditer(text):
         password = found[1].partition(":")[2]
         yield from filter(None, (password, unquote(password)))

@@ -15,11 +15,15 @@ from typing import Any, Protocol
 from sentinel.coordination import ClaimPolicy, Participant, Placement, Refused, View
 from sentinel.core.component.incident import Event
 from sentinel.core.model import Attempt
-from sentinel.errors import ActionRefused
+from sentinel.errors import ActionRefused, StateError
 from sentinel.store import Changes, Fence, Store
 
 PATIENCE = 10.0
 """Seconds within which the store has to answer."""
+SIGN_EVERY = 30.0
+"""Seconds between two signs of life in the ledger. Whether somebody has taken over is asked at each
+tick, and costs no write; after an error the ledger is written to at once, to know whether it can be.
+"""
 
 
 class Writer(Protocol):
@@ -46,6 +50,8 @@ class LocalCoordinator:
         self._me = Participant("", utcnow())
         self._epoch = 0
         self._mine = View()
+        self._signed: datetime | None = None
+        """When the ledger was written to last, and took it."""
 
     async def start(self, me: Participant) -> None:
         """Take every shard under a new epoch."""
@@ -54,7 +60,11 @@ class LocalCoordinator:
 
     async def tick(self, want: Placement) -> View:
         """Whether our epoch is still the newest; StateError when the store can't be asked."""
-        newest = await self._call(lambda: self._store.newest_epoch(self._me.id, self._utcnow()))
+        now, signed = self._utcnow(), self._signed
+        due = signed is None or abs((now - signed).total_seconds()) >= SIGN_EVERY
+        sign = now if due else None
+        newest = await self._call(lambda: self._store.newest_epoch(self._me.id, sign))
+        self._signed = now if due else signed
         if len(self._mine.owned) != want.shards:
             self._mine = View(dict.fromkeys(range(want.shards), self._epoch))
         if newest == self._epoch:
@@ -91,4 +101,8 @@ class LocalCoordinator:
 
     async def _call(self, function: Callable[[], Any]) -> Any:
         waiting: Awaitable[Any] = self._writer.call(function, PATIENCE)
-        return await waiting
+        try:
+            return await waiting
+        except StateError:
+            self._signed = None
+            raise

@@ -24,7 +24,7 @@ from sentinel.engine.objectives import Objectives
 from sentinel.engine.pause import PauseGuard
 from sentinel.engine.picture import Picture
 from sentinel.engine.pipeline import Pipeline
-from sentinel.engine.recorder import Recorder
+from sentinel.engine.recorder import USUAL, Paces, Recorder
 from sentinel.engine.remediator import Remediator
 from sentinel.engine.requests import OperatorRequests
 from sentinel.engine.runbooks import OwnRunbooks, RunbookGuide
@@ -76,6 +76,7 @@ class Surroundings:
     quiet: float = 0.0
     """Seconds from now without an automatic action."""
     journal_lost: Moment | None = None
+    paces: Paces = USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ def make_engine(given: Surroundings) -> Engine:
 def _lay_ground(given: Surroundings) -> _Ground:
     clock, store, metrics = given.clock, given.store, given.metrics
     guard = PauseGuard(clock.monotonic, clock.utcnow, metrics)
-    recorder = Recorder(store, metrics, clock.utcnow, given.scrub)
+    recorder = Recorder(store, metrics, clock.utcnow, given.scrub, given.paces)
     halt_file = given.folder / HALT_FILE
     coordinator = LocalCoordinator(store, recorder, clock.utcnow)
     return _Ground(

@@ -299,7 +299,7 @@ class Incidents:
         changes.events.append((incident.id, self.utcnow(), event, {}))
         if event.kind == "exhausted":
             _tell(incident, event, changes)
-        self.views.show_components(incident.component, changes)
+        changes.components.extend(self.views.show_components(incident.component, changes))
         await self.recorder.record(changes)
 
 

@@ -26,12 +26,16 @@ from sentinel.core.objective import (
     count_look,
     judge,
 )
-from sentinel.engine.picture import WatchedCheck
+from sentinel.engine.picture import WatchedCheck, remember
 from sentinel.metrics import Metrics
 from sentinel.store import Changes, Store
 
 SETTLE_EVERY = 10.0
-"""Seconds between two times at which they are judged and written."""
+"""Seconds between two times at which they are judged."""
+WRITE_EVERY = 30.0
+"""Seconds between two times at which what was counted is written; what changes its state or calls
+somebody is written when it is judged.
+"""
 BETWEEN_LOOKS = 3.0
 """Intervals of a check between two looks, at most, for the time between them to count as seen."""
 EARLY = 0.75
@@ -63,6 +67,8 @@ class _Source:
     """Monotonic instant of the latest look that could see."""
     looked: float | None = None
     """Monotonic instant of the latest look that was an event."""
+    watched: WatchedCheck | None = None
+    """Its check, as it is at the latest look."""
 
     def add(self, counts: Counts, now: datetime) -> None:
         """Count something; a slice that is long enough gives way to the next one, and so does one
@@ -134,6 +140,7 @@ class Objectives:
     _shown: dict[str, ObjectiveStanding] = field(default_factory=dict)
     """Where they stood when it was written last."""
     _settled: float = float("-inf")
+    _written: float = float("-inf")
 
     # -- which there are --------------------------------------------------------------------------
 
@@ -163,13 +170,15 @@ class Objectives:
         for source in sources.values():
             of_check.setdefault(source.aims[0].check, []).append(source)
         self._sources, self._of_check, self._known = sources, of_check, known
-        self._shown, self._settled = {}, float("-inf")
+        self._shown = {}
+        self._settled = self._written = float("-inf")
 
     # -- what looks add ---------------------------------------------------------------------------
 
     def take(self, watched: WatchedCheck, result: Result) -> None:
         """What one look adds. A blind one adds nothing: neither events nor time."""
         for source in self._of_check.get(watched.check.name, ()):
+            source.watched = watched
             counts = self._count(source, watched, result)
             counts += Counts(seen=self._count_time(source, watched, result))
             if not counts:
@@ -218,25 +227,48 @@ class Objectives:
         if not last and self.monotonic() - self._settled < SETTLE_EVERY:
             return changes
         self._settled = self.monotonic()
-        for source in self._sources.values():
-            self._write(source, changes, now, last=last)
-            for objective in source.aims:
-                standing = self._judge(source, objective, now)
-                self.metrics.objectives.show(standing)
-                if not _is_same(standing, self._shown.get(objective.name)):
-                    changes.standings[objective.name] = standing
-                    self._shown[objective.name] = standing
+        found = {
+            each.name: self._judge(source, each, now)
+            for source in self._sources.values()
+            for each in source.aims
+        }
+        for standing in found.values():
+            self.metrics.objectives.show(standing)
+        due = self.monotonic() - self._written >= WRITE_EVERY
+        if last or due or any(map(self._is_news, found.values())):
+            self._written = self.monotonic()
+            self._write(found, changes, now, last=last)
         return changes
 
-    def _write(self, source: _Source, changes: Changes, now: datetime, *, last: bool) -> None:
+    def _is_news(self, standing: ObjectiveStanding) -> bool:
+        shown = self._shown.get(standing.objective.name)
+        return shown is None or (shown.state, shown.alarm) != (standing.state, standing.alarm)
+
+    def _write(
+        self, found: Mapping[str, ObjectiveStanding], changes: Changes, now: datetime, *, last: bool
+    ) -> None:
+        for source in self._sources.values():
+            self._write_source(source, changes, now, last=last)
+        for name, standing in found.items():
+            shown = self._shown.get(name)
+            if shown is None or replace(standing, at=shown.at) != shown:
+                changes.standings[name] = self._shown[name] = standing
+
+    def _write_source(
+        self, source: _Source, changes: Changes, now: datetime, *, last: bool
+    ) -> None:
+        """What was counted, where the counters stand, and what the check remembers of them: in one
+        transaction, or after a kill the counters would be older than what they were counted to.
+        """
         source.end_slice(now)
         changes.slices += source.full
         source.full = []
         present = source.make_slice()
         if present is not None and (source.changed or last):
             changes.slices.append(present)
-        if source.changed and source.marks is not None:
+        if source.changed and source.marks is not None and source.watched is not None:
             changes.marks[source.name] = source.marks
+            changes.probe_state.update(remember(source.watched))
         source.changed = False
         longest = max(each.window for each in source.aims)
         source.history.forget(now - timedelta(seconds=longest))
@@ -246,7 +278,3 @@ class Objectives:
             return source.count_since(now - timedelta(seconds=window))
 
         return judge(objective, count, now)
-
-
-def _is_same(standing: ObjectiveStanding, before: ObjectiveStanding | None) -> bool:
-    return before is not None and replace(standing, at=before.at) == before

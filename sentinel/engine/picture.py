@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sentinel.core.component import dependencies
 from sentinel.core.component import health as health_core
@@ -21,10 +22,19 @@ from sentinel.core.fault import (
     Status,
     worst,
 )
-from sentinel.core.model import Check, Component, Finding, Incident, IncidentState, Result, Section
+from sentinel.core.model import (
+    Check,
+    Component,
+    Finding,
+    Impact,
+    Incident,
+    IncidentState,
+    Result,
+    Section,
+)
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind
-from sentinel.store import Sample
+from sentinel.store.document import as_written
 
 CheckState = tuple[Check, Result | None, Finding | None, Status, int]
 """A check with its latest result, finding after thresholds, shown status and number of runs."""
@@ -68,6 +78,12 @@ class WatchedCheck:
     """
     blamed: str = ""
     """Key of the worst fault of that finding."""
+    dump: str = ""
+    """What its kind remembers, as it is written; "" of nothing."""
+    noted: str = ""
+    """Of that, what was given to the recorder last, by a kind that is not patient."""
+    told: object = None
+    """What of it was written last, as far as it matters at once."""
 
     @property
     def counting(self) -> list[StandingFault]:
@@ -136,6 +152,11 @@ class WatchedCheck:
         return bool(result and result.started >= instant and self.verdict in BAD)
 
 
+def remember(watched: WatchedCheck) -> dict[str, Any]:
+    """What the kind of a check remembers, by the check's name, as a turn writes it."""
+    return {watched.check.name: as_written(watched.dump)} if watched.dump else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Edges(Mapping[str, tuple[str, ...]]):
     """Components read as what each needs directly: asked at every turn, so nothing is copied."""
@@ -150,24 +171,6 @@ class Edges(Mapping[str, tuple[str, ...]]):
 
     def __len__(self) -> int:
         return len(self.components)
-
-
-def roll_up(watched: WatchedCheck, now: datetime) -> list[Sample]:
-    """The latest rows of a check, as far as its kind counts the cost of an incident from them.
-
-    Reports read no other roll-up: the rows of each agent, once a minute, would fill the store.
-    """
-    read: set[str] = set()
-    for impact in watched.kind.impact:
-        if impact.section is Section.INCIDENT:
-            read |= {term.measurement for term in impact.terms}
-    found = []
-    for row in watched.finding.rows if watched.finding is not None else ():
-        for name in read & row.values.keys():
-            value = row.values[name]
-            if isinstance(value, int | float):
-                found.append(Sample(now, watched.check.name, name, dict(row.labels), float(value)))
-    return found
 
 
 @dataclass(slots=True)
@@ -426,12 +429,31 @@ class Picture:
         """Every check as it is now."""
         return [(w.check, w.result, w.finding, w.shown, w.runs) for w in self._checks.values()]
 
-    def samples(self) -> list[Sample]:
-        """What figures of an incident are counted from, as it is now, of every check."""
-        now, found = self.utcnow(), list[Sample]()
-        for watched in self._checks.values():
-            found += roll_up(watched, now)
-        return found
+    def looks(self) -> dict[str, tuple[datetime, int]]:
+        """When each check that has a result began last, and how often it ran."""
+        known = self._checks.items()
+        return {name: (w.result.started, w.runs) for name, w in known if w.result is not None}
+
+    def watched(self) -> list[WatchedCheck]:
+        """Everything that is known of each check."""
+        return list(self._checks.values())
+
+    def has_told(self, section: Section) -> bool:
+        """Whether every check that may name figures of a section one by one has done so."""
+        known = ((watched, watched.kind.impact) for watched in self._checks.values())
+        told = [
+            _names_each(watched, impact)
+            for watched, impacts in known
+            for impact in impacts
+            if impact.section is section
+        ]
+        return bool(told) and all(told)
+
+
+def _names_each(watched: WatchedCheck, impact: Impact) -> bool:
+    read = {term.measurement for term in impact.certain}
+    rows = watched.finding.rows if watched.finding is not None else ()
+    return any(impact.each in row.labels and read & row.values.keys() for row in rows)
 
 
 def _urgency(found: tuple[WatchedCheck, Fault]) -> tuple[bool, int, int]:

@@ -1,5 +1,5 @@
 """What happens to a result, in order: record → measure → health → component → incident → orders;
-one transaction.
+one transaction, or none when it says what is known.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sentinel.core.component import health as health_core
@@ -16,13 +17,15 @@ from sentinel.core.model import Finding, RestartPolicy, Result, Row, Transition
 from sentinel.core.order import Answer
 from sentinel.engine.faults import Faults
 from sentinel.engine.incidents import Incidents
+from sentinel.engine.novelty import find_essence, is_pressing
 from sentinel.engine.objectives import Objectives
 from sentinel.engine.pause import PauseGuard
-from sentinel.engine.picture import Picture, WatchedCheck
+from sentinel.engine.picture import Picture, WatchedCheck, remember
 from sentinel.engine.recorder import Recorder
 from sentinel.engine.views import Views
 from sentinel.metrics import Metrics
-from sentinel.store import Changes
+from sentinel.store import Changes, CheckView, ComponentView
+from sentinel.store.document import write
 
 
 @dataclass(slots=True)
@@ -49,9 +52,9 @@ class Pipeline:
         result = replace(result, finding=self._hide_in_labels(result.finding))
         changes, before = Changes(gaps=self.guard.take_gaps()), watched.shown
         watched.at = now
-        self._record(watched, result, changes)
+        self._record(watched, result)
         self._measure(watched, result, changes)
-        self._judge_health(watched, result, changes, now)
+        self._judge_health(watched, result, now)
         self.objectives.take(watched, result)
         self._tell_status(watched, before, changes)
         await self._conclude(watched, changes)
@@ -90,10 +93,47 @@ class Pipeline:
         changed = self._judge_component(component, changes, now)
         self.incidents.judge(component, changes, now, changed=changed)  # puts orders, too
         self.incidents.tell_faults(watched, changes, now)
+        await self._write(watched, changes, self.views.show_components(component, changes))
+
+    async def _write(
+        self, watched: WatchedCheck, changes: Changes, patient: list[ComponentView]
+    ) -> None:
+        """At the pace of what is new: at once with everything that belongs to it, soon, or later."""
+        essence, pressing = find_essence(watched), is_pressing(changes, watched.moved)
+        if pressing or essence != watched.told:
+            watched.told, watched.noted = essence, watched.dump
+            changes.components.extend(patient)
+            self._show(watched, changes)
+            await (self.recorder.record if pressing else self.recorder.later)(changes)
+            return
+        if not watched.kind.patient and watched.dump != watched.noted:
+            watched.noted = watched.dump
+            changes.probe_state.update(remember(watched))
+            await self.recorder.record(changes)
+        else:
+            await self.recorder.later(changes)
+        await self._hold(watched, patient)
+
+    async def _hold(self, watched: WatchedCheck, components: list[ComponentView]) -> None:
+        """What says the same as before, with other figures."""
+        for view in components:
+            await self.recorder.hold((ComponentView, view.name), partial(_make_changes, view))
+        shown = replace(watched)  # as it is now: it becomes rows later, and in another thread
+        counted = remember(watched) if watched.kind.counts else {}
+        make = partial(self._make_rows, shown)
+        await self.recorder.hold((CheckView, watched.check.name), make, counted)
+
+    def _show(self, watched: WatchedCheck, changes: Changes) -> None:
+        """All rows of a check that each look replaces."""
         if watched.result is not None:
             self.views.show_check(watched, changes)
-        self.views.show_components(component, changes)
-        await self.recorder.record(changes)
+            changes.health[watched.check.name] = watched.health
+            changes.probe_state.update(remember(watched))
+
+    def _make_rows(self, watched: WatchedCheck) -> Changes:
+        changes = Changes()
+        self._show(watched, changes)
+        return changes
 
     async def reconsider(self, components: Iterable[str]) -> None:
         """Judge components anew that have lost checks; what nobody looks at any more is neither
@@ -103,17 +143,17 @@ class Pipeline:
             changes, now = Changes(), self.utcnow()
             if self._judge_component(name, changes, now):
                 self.incidents.judge(name, changes, now, changed=True)
-            self.views.show_components(name, changes)
+            changes.components.extend(self.views.show_components(name, changes))
             await self.recorder.record(changes)
             if not self.picture.of(name):
                 await self.incidents.close_all(name, "no check looks at it any more")
 
-    def _record(self, watched: WatchedCheck, result: Result, changes: Changes) -> None:
+    def _record(self, watched: WatchedCheck, result: Result) -> None:
         watched.runs += 1
         watched.result = result
         self.metrics.observe(result, watched.kind.measurements)
-        if result.state is not None:
-            changes.probe_state[result.check] = result.state
+        if result.state is not None:  # the kind goes on changing it: it is written down here
+            watched.dump = write(result.state)
 
     def _measure(self, watched: WatchedCheck, result: Result, changes: Changes) -> None:
         """Apply the thresholds of the configuration on top of the kind's own judgement, and take
@@ -127,9 +167,7 @@ class Pipeline:
             finding = _with_thresholds(finding, [each.as_fault() for each in crossed])
         watched.finding = self.faults.take(watched, finding, changes)
 
-    def _judge_health(
-        self, watched: WatchedCheck, result: Result, changes: Changes, now: datetime
-    ) -> None:
+    def _judge_health(self, watched: WatchedCheck, result: Result, now: datetime) -> None:
         """What is believed of now. What was lost is certain at the first look, and no repair ends
         it: it is none of this.
         """
@@ -151,7 +189,6 @@ class Pipeline:
             now,
             restart.success_after,
         )
-        changes.health[check.name] = watched.health
 
     def _tell_status(self, watched: WatchedCheck, before: Status, changes: Changes) -> None:
         check, after = watched.check, watched.shown
@@ -176,6 +213,10 @@ class Pipeline:
             cause = self.views.describe_cause(name).headline
             changes.transitions.append(Transition(name, "component", before, present, now, cause))
         return True
+
+
+def _make_changes(view: ComponentView) -> Changes:
+    return Changes(components=[view])
 
 
 def _with_thresholds(finding: Finding, crossed: Sequence[Fault]) -> Finding:

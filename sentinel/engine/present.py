@@ -10,7 +10,7 @@ from sentinel.core.model import Incident, IncidentState
 from sentinel.core.objective import ObjectiveStanding
 from sentinel.core.remediation.restart import Reason
 from sentinel.engine.recorder import Recorder
-from sentinel.store import HELD_KEY, CheckView, ComponentView, Reader, Store, TimelineEntry
+from sentinel.store import HELD_KEY, Changes, CheckView, ComponentView, Reader, Store, TimelineEntry
 
 View = TypeVar("View", CheckView, ComponentView)
 
@@ -43,12 +43,17 @@ class PresentReader:
 
     def checks(self) -> list[CheckView]:
         """Every check of the running configuration."""
-        return _lay_over(self.store.checks(), [each.checks for each in self.recorder.waiting()])
+        newer = [each.checks for each in self._newer()]
+        return _lay_over(self.store.checks(), newer)
 
     def components(self) -> list[ComponentView]:
         """Every component of the running configuration."""
-        waiting = [each.components for each in self.recorder.waiting()]
-        return _lay_over(self.store.components(), waiting)
+        newer = [each.components for each in self._newer()]
+        return _lay_over(self.store.components(), newer)
+
+    def _newer(self) -> list[Changes]:
+        """Asked for before the store: what is written in between is then in both."""
+        return [*self.recorder.waiting(), *self.recorder.held()]
 
     def objectives(self) -> list[ObjectiveStanding]:
         """How each objective stands."""

@@ -1,5 +1,5 @@
-"""Commits in order, off the event loop. What can't be written now waits and is written later;
-nothing is lost.
+"""Commits in order, off the event loop, each turn at its own pace (docs/reliability.md §3.4). What
+can't be written now waits and is written later; nothing of it is lost.
 """
 
 from __future__ import annotations
@@ -7,10 +7,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import structlog
@@ -18,18 +20,60 @@ import structlog
 from sentinel.core.order import OrderKind
 from sentinel.errors import StateError, StateStalled
 from sentinel.metrics import Metrics
-from sentinel.store import Changes, Store
-from sentinel.store.absorbing import absorb
+from sentinel.store import Changes, CheckView, ComponentView, Store
+from sentinel.store.absorbing import absorb, put_together
 
 log = structlog.get_logger()
 T = TypeVar("T")
+Subject = tuple[type[CheckView] | type[ComponentView], str]
+"""A check or a component by its name."""
 
 MANY = 200
-"""So many turns wait each by itself; later ones are put together, so that a disk that is full for a
-week does not fill the memory.
+"""So many turns are one transaction at most, and wait each by itself; later ones are put together,
+so that a disk that is full for a week does not fill the memory.
 """
 PATIENCE = 5.0
 """Seconds after which a disk counts as blocked: checks then go on, and actions wait."""
+LOOK = 1.0
+"""Seconds between two looks at what is held."""
+SWEEP = 500
+"""So many of those that are held go at one look at most: one transaction, and not a long one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paces:
+    """Seconds for which a turn may wait for others: `soon` what people look at, `hold` what says
+    the same as before with other figures. 0: it waits for nobody.
+    """
+
+    soon: float = 0.05
+    hold: float = 30.0
+
+
+USUAL = Paces()
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A turn in the queue. What was held is made when somebody needs it, in his own thread."""
+
+    make: Callable[[], Changes]
+    _made: Changes | None = None
+
+    def get(self) -> Changes:
+        """The turn; made twice by two threads at once it is the same."""
+        if self._made is None:
+            self._made = self.make()
+        return self._made
+
+
+@dataclass(slots=True)
+class _Held:
+    """The latest of a subject, since when nothing of it was written, and what it has counted."""
+
+    since: float
+    turn: _Waiting
+    counted: Mapping[str, Any]
 
 
 class Recorder:
@@ -41,14 +85,22 @@ class Recorder:
         metrics: Metrics,
         utcnow: Callable[[], datetime],
         scrub: Callable[[Any], Any] = lambda value: value,
+        paces: Paces = USUAL,
     ) -> None:
-        self._store, self._scrub = store, scrub
+        self._store, self._scrub, self._paces = store, scrub, paces
         self._metrics = metrics
         self._utcnow = utcnow
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._waiting: deque[Changes] = deque()
+        self._waiting: deque[_Waiting] = deque()
+        self._held: dict[Subject, _Held] = {}
         self._queueing = threading.Lock()
-        """Held while the end of the queue is looked at: never over a commit."""
+        """Held while the queue is looked at: never over a commit."""
+        self._flushing: tuple[Future[Any], asyncio.Future[Any]] | None = None
+        """The flush that was asked for last, for its thread and for the loop."""
+        self._begun = False
+        """Whether it has begun: it may then not see what is queued now."""
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stalled: Future[Any] | None = None
         """The flush that comes when a blocked disk answers again."""
         self.trouble = ""
@@ -64,30 +116,109 @@ class Recorder:
         return not self.trouble
 
     def waiting(self) -> list[Changes]:
-        """What is not written yet, oldest first."""
-        return list(self._waiting)
+        """What is to be written and is not yet, oldest first."""
+        with self._queueing:
+            turns = list(self._waiting)
+        return [turn.get() for turn in turns]
+
+    def held(self) -> list[Changes]:
+        """The latest of everything that is held, newer than what is `waiting`; it takes its time."""
+        with self._queueing:
+            turns = [held.turn for held in self._held.values()]
+        return [turn.get() for turn in turns]
+
+    # -- three paces ------------------------------------------------------------------------------
 
     async def record(self, changes: Changes) -> None:
-        """Commit one turn of the pipeline; on a full, failing or blocked disk it waits for the next
-        turn, and nobody waits for it.
+        """At once: when this returns it is committed, together with what came before it. On a full,
+        failing or blocked disk it waits for the next turn, and nobody waits for it.
         """
-        if not changes:
+        if changes:
+            self._queue(changes)
+            await self._flushed()
+
+    async def later(self, changes: Changes) -> None:
+        """Soon, together with its neighbours: one transaction and one wake-up of the loop for all."""
+        if changes and not self._paces.soon:
+            await self.record(changes)
+        elif changes:
+            self._queue(changes)
+            self._flush_soon()
+
+    async def hold(
+        self,
+        subject: Subject,
+        make: Callable[[], Changes],
+        counted: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """In its own time: the latest of a subject is written when nothing of it was for a while.
+        `make` gives it, from values that do not change any more. `counted` are states of probes that
+        no kill may take back once somebody was shown what they count (`settle`).
+        """
+        if not self._paces.hold:
+            await self.record(make())
             return
-        self._clean(changes)
-        self._queue(changes)
-        if self._stalled is not None and not self._stalled.done():
-            return  # it flushes everything when the disk answers again
-        self._stalled = None
-        try:
-            await self.call(self._flush, PATIENCE)
-        except StateStalled as error:
-            self._note_trouble(error)
+        with self._queueing:
+            known = self._held.get(subject)
+            since = known.since if known else asyncio.get_running_loop().time()
+            self._held[subject] = _Held(since, _Waiting(make), counted)
+        self._look_after(LOOK)
+
+    async def settle(self, *, counted: bool = False) -> None:
+        """Write everything that is held, or of it only what was counted since the last time: who
+        shows a total calls it before he lets go of what he shows.
+        """
+        if not counted:
+            self._release(len(self._held))
+        elif states := self._take_counted():
+            self._put(_Waiting(lambda: Changes(probe_state=states)))
+        if self._waiting:
+            await self._flushed()
+
+    def _take_counted(self) -> dict[str, Any]:
+        states: dict[str, Any] = {}
+        for held in self._held.values():
+            states.update(held.counted)
+            held.counted = {}
+        return states
+
+    # -- the queue --------------------------------------------------------------------------------
 
     def _queue(self, changes: Changes) -> None:
-        """The first that waits may be with the store just now: what is beyond MANY is not."""
+        """What is held of the same subjects is older, and needs no words any more. When the clock
+        was set, all that is held is from before.
+        """
+        self._clean(changes)
+        if changes.clock_step:
+            self._release(len(self._held))
         with self._queueing:
-            if len(self._waiting) <= MANY or not absorb(self._waiting[-1], changes):
-                self._waiting.append(changes)
+            for check in changes.checks:
+                self._held.pop((CheckView, check.name), None)
+            for component in changes.components:
+                self._held.pop((ComponentView, component.name), None)
+        self._put(_Waiting(lambda: changes))
+
+    def _put(self, turn: _Waiting) -> None:
+        """The first MANY may be with the store just now: what is beyond them is put together."""
+        with self._queueing:
+            self._waiting.append(turn)
+            if len(self._waiting) < 2 * MANY:
+                return
+            beyond = [self._waiting.pop() for _ in range(len(self._waiting) - MANY)][::-1]
+            whole = Changes()
+            for each in beyond:
+                if not absorb(whole, each.get()):
+                    self._waiting.append(_Waiting(lambda whole=whole: whole))  # type: ignore[misc]
+                    whole = each.get()
+            self._waiting.append(_Waiting(lambda: whole))
+
+    def _release(self, most: int) -> None:
+        """What is held longest goes into the queue."""
+        with self._queueing:
+            subjects = list(islice(self._held, most))
+            turns = [self._held.pop(subject).turn for subject in subjects]
+        for turn in turns:
+            self._put(turn)
 
     def _clean(self, changes: Changes) -> None:
         """What drivers, programs and servers said is told in sentences of ours: the last place
@@ -107,11 +238,64 @@ class Recorder:
             for each in changes.orders
         ]
 
+    # -- when it is written -----------------------------------------------------------------------
+
+    def _flush_soon(self) -> None:
+        if "soon" not in self._timers:
+            loop = asyncio.get_running_loop()
+            self._timers["soon"] = loop.call_later(self._paces.soon, self._begin_group)
+
+    def _begin_group(self) -> None:
+        self._timers.pop("soon", None)
+        task = asyncio.get_running_loop().create_task(self._flushed())
+        self._tasks.add(task)
+        task.add_done_callback(self._end_group)
+
+    def _end_group(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._metrics.swallowed.labels("recorder").inc()
+            log.error("part_failed", part="recorder", error=repr(error))
+
+    def _look_after(self, seconds: float) -> None:
+        if "look" not in self._timers:
+            loop = asyncio.get_running_loop()
+            self._timers["look"] = loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        """Write what is held for long enough, and with it its neighbours."""
+        self._timers.pop("look", None)
+        oldest = next(iter(self._held.values()), None)
+        if oldest is None:
+            return
+        if asyncio.get_running_loop().time() - oldest.since >= self._paces.hold:
+            self._release(SWEEP)
+            self._flush_soon()
+        self._look_after(LOOK)
+
+    async def _flushed(self) -> None:
+        """Until all that is queued now is written, or the disk counts as blocked."""
+        if self._stalled is not None and not self._stalled.done():
+            return  # it flushes everything when the disk answers again
+        self._stalled = None
+        if self._flushing is None or self._begun:
+            self._begun = False
+            job = self._submit(self._begin_flush)
+            self._flushing = job, asyncio.wrap_future(job)
+        job, ended = self._flushing
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.shield(ended)
+        except TimeoutError:
+            if not job.done():
+                self._stalled = job
+                self._note_trouble(_stall(PATIENCE))
+
     async def call(self, function: Callable[[], T], patience: float | None = None) -> T:
         """Run a function of the store in its thread, after everything that was recorded before.
         Raises StateStalled when it does not end within `patience` seconds.
         """
-        running = self._submit(function)
+        running = self._submit(lambda: self._carry_out(function))
         try:
             async with asyncio.timeout(patience):
                 return await asyncio.shield(asyncio.wrap_future(running))
@@ -124,18 +308,19 @@ class Recorder:
             if running.done():
                 return running.result()
             running.cancel()  # what has not begun does not come after all
-            text = f"the disk of the state does not answer within {patience:g} s"
             if self._stalled is None or self._stalled.done():
                 self._stalled = self._submit(self._flush)
-            raise StateStalled(text, "look at the disk of the state folder") from error
+            raise _stall(patience) from error
+
+    # -- in the store's thread --------------------------------------------------------------------
 
     def _submit(self, function: Callable[[], T]) -> Future[T]:
         self.asked += 1
-        call = self._thread.submit(self._carry_out, function)
+        call = self._thread.submit(self._note_thread, function)
         call.add_done_callback(self._note_answered)
         return call
 
-    def _carry_out(self, function: Callable[[], T]) -> T:
+    def _note_thread(self, function: Callable[[], T]) -> T:
         self.thread_id = threading.get_native_id()
         return function()
 
@@ -148,10 +333,20 @@ class Recorder:
             log.error("state_not_writable", error=error.message, guidance=guidance)
         self.trouble = f"{error.message}; {error.guidance}" if error.guidance else error.message
 
+    def _carry_out(self, function: Callable[[], T]) -> T:
+        self._flush()
+        return function()
+
+    def _begin_flush(self) -> None:
+        self._begun = True  # before the queue is looked at
+        self._flush()
+
     def _flush(self) -> None:
-        while self._waiting:
+        alone = 0
+        while front := self._front(1 if alone else MANY):
+            turn, count = put_together([each.get() for each in front])
             try:
-                self._store.commit(self._waiting[0])
+                self._store.commit(turn)
             except StateError as error:
                 self._note_trouble(error)
                 return
@@ -159,22 +354,41 @@ class Recorder:
                 raise  # it is no fault of what waits, and it goes on waiting
             except Exception as error:  # noqa: BLE001 - whatever it is, it would come again
                 # Not the disk but a value that no store takes: it would stand in the way of all
-                # that follow.
+                # that follow, so each is tried by itself.
+                if count > 1:
+                    alone = count
+                    continue
                 self._metrics.swallowed.labels("recorder").inc()
                 log.error("change_not_storable", error=repr(error))
-                self._pop()
-                continue
-            self._pop()
-            if not self.writable:
-                log.warning("state_writable_again", waited=len(self._waiting))
-            self.trouble = ""
-            self._metrics.persisted.set(self._utcnow().timestamp())
+            else:
+                self._note_written()
+            self._pop(count)
+            alone = max(alone - 1, 0)
 
-    def _pop(self) -> None:
+    def _front(self, most: int) -> list[_Waiting]:
         with self._queueing:
-            self._waiting.popleft()
+            return list(islice(self._waiting, most))
+
+    def _pop(self, count: int) -> None:
+        with self._queueing:
+            for _ in range(count):
+                self._waiting.popleft()
+
+    def _note_written(self) -> None:
+        if not self.writable:
+            log.warning("state_writable_again", waited=len(self._waiting))
+        self.trouble = ""
+        self._metrics.persisted.set(self._utcnow().timestamp())
 
     def close(self) -> None:
-        """Write what waits and end the thread."""
+        """Write what waits and what is held, and end the thread."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._release(len(self._held))
         self._thread.submit(self._flush)
         self._thread.shutdown(wait=True)
+
+
+def _stall(patience: float) -> StateStalled:
+    text = f"the disk of the state does not answer within {patience:g} s"
+    return StateStalled(text, "look at the disk of the state folder")

@@ -9,6 +9,7 @@ from typing import Any
 from sentinel.core.component.incident import BAD, Cause
 from sentinel.core.fault import Status, headline
 from sentinel.core.model import Component, Finding, Row
+from sentinel.engine.novelty import says_the_same
 from sentinel.engine.picture import Picture, WatchedCheck
 from sentinel.engine.runbooks import RunbookGuide
 from sentinel.engine.situation import Circumstances
@@ -81,16 +82,20 @@ class Views:
         )
         changes.checks.append(view)
 
-    def show_components(self, name: str, changes: Changes) -> None:
+    def show_components(self, name: str, changes: Changes) -> list[ComponentView]:
         """Write the views that may have changed with a turn of `name`: its own, and those with
-        incidents.
+        incidents. What has other figures and no other words is given back, and may wait.
         """
+        patient = list[ComponentView]()
         for each in {name, *self.picture.incidents}:
-            component = self.picture.components.get(each)
+            component, before = self.picture.components.get(each), self._shown.get(each)
             view = self._view(component) if component is not None else None
-            if view is not None and self._shown.get(each) != view:
-                self._shown[each] = view
-                changes.components.append(view)
+            if view is None or view == before:
+                continue
+            self._shown[each] = view
+            alike = before is not None and says_the_same(before, view)
+            (patient if alike else changes.components).append(view)
+        return patient
 
     def _view(self, component: Component) -> ComponentView:
         name = component.name

@@ -86,6 +86,11 @@ class Metrics:
 
     # -- what there is ----------------------------------------------------------------------------
 
+    @property
+    def families(self) -> Sequence[FigureFamily[Any]]:
+        """Every figure of sentinel's own, whether it has series or not."""
+        return tuple(self._families)
+
     def _family(
         self,
         kind: str,

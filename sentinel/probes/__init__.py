@@ -133,7 +133,8 @@ class Kind:
     requests one run may send, which a budget must allow. `impact` are the figures that reports
     show of it; a report knows no other. `slis` are what an objective can be set for beside the two
     of every kind, `up` and `working`. `board` names the dashboard that shows it, without its
-    `sentinel-`.
+    `sentinel-`. `patient`: what it remembers may be half a minute old after a kill, and no figure is
+    false for it, at most wider; else it is written at once, run by run.
     """
 
     name: str
@@ -147,6 +148,7 @@ class Kind:
     board: str = "components"
     resources: Mapping[str, str] = field(default_factory=dict)
     load_state: Callable[[Any], State] | None = None
+    patient: bool = False
     default_every: float = 10.0
     requests: Callable[[Any], int] = _one_request
     fault_kinds: Mapping[str, FaultKind] = field(init=False, compare=False, repr=False)
@@ -160,6 +162,11 @@ class Kind:
         )
         known = {each.key: each for each in (*self.faults, limit)}
         object.__setattr__(self, "fault_kinds", known)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it exports totals, which a kill must not take back."""
+        return any(each.type != "gauge" for each in self.measurements)
 
     @property
     def sli_meanings(self) -> dict[str, str]:

@@ -411,6 +411,7 @@ KIND = Kind(
     board="agents",
     resources={"database": "postgres", "bus": "redis?"},
     load_state=ProgressState,
+    patient=True,
     default_every=30.0,
     faults=FAULTS,
     measurements=(

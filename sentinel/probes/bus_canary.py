@@ -388,6 +388,7 @@ KIND = Kind(
     board="canaries",
     resources={"resource": "redis"},
     load_state=CanaryPaths,
+    patient=True,
     faults=(
         *CANARY_KINDS,
         FaultKind(NOT_ASKED, Severity.INFO, "sentinel-blind", "a path could not be asked"),

@@ -350,6 +350,7 @@ KIND = Kind(
     board="bus",
     resources={"resource": "redis"},
     load_state=CodecState,
+    patient=True,
     faults=(*CODEC_KINDS, *faults_of_target("bus-unreachable", rejected="bus-refuses-writes")),
     default_every=3600.0,
     measurements=(

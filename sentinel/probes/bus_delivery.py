@@ -322,6 +322,7 @@ KIND = Kind(
     board="bus",
     resources={"resource": "redis"},
     load_state=DeliveryState,
+    patient=True,
     faults=(*DELIVERY_KINDS, *BLIND_KINDS, *faults_of_target("bus-unreachable")),
     default_every=2.0,
     measurements=(

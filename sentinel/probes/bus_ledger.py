@@ -368,6 +368,7 @@ KIND = Kind(
     board="bus",
     resources={"resource": "redis"},
     load_state=LedgerState,
+    patient=True,
     faults=(*LEDGER_KINDS, *faults_of_target("bus-unreachable")),
     default_every=10.0,
     measurements=(

@@ -359,6 +359,7 @@ KIND = Kind(
     board="bus",
     resources={"resource": "redis"},
     load_state=PendingState,
+    patient=True,
     default_every=10.0,
     faults=FAULTS,
     measurements=(

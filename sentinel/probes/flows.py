@@ -406,6 +406,7 @@ KIND = Kind(
     board="flows",
     resources={"resource": "postgres"},
     load_state=FlowsState,
+    patient=True,
     default_every=30.0,
     faults=FAULTS,
     measurements=(

@@ -40,7 +40,7 @@ from sentinel.core.servers.http import (
 )
 from sentinel.errors import TargetUnreachable
 from sentinel.probes import Context, Kind, Options, faults_of_target
-from sentinel.strict.field import Duration, JsonPath, RegularExpression, Size
+from sentinel.strict.field import Duration, HttpStatus, JsonPath, RegularExpression, Size
 
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -105,7 +105,7 @@ class HttpProbeOptions(Options):
         {}, description="headers to send; their values are never shown"
     )
     body: str | None = Field(None, description="body to send")
-    expect: list[int] = Field([200], min_length=1, description="status codes that are good")
+    expect: list[HttpStatus] = Field([200], min_length=1, description="status codes that are good")
     latency: Latency = Field(Latency(), description="how long the whole answer may take")
     contains: str | None = Field(None, description="text that the body must contain")
     assertions: list[Assertion] = Field([], description="what the JSON body must say")
@@ -113,6 +113,13 @@ class HttpProbeOptions(Options):
         None, description="time for the whole exchange; default: the check's timeout"
     )
     max_body: Size = Field(65536, gt=0, le=1048576, description="how much of the body is read")
+    connection: Literal["new", "kept"] = Field(
+        "new",
+        description=(
+            "`new`: one for each run, as each user has one; `kept`: the one before, for a minute at"
+            " most: cheaper, and blind for so long to a full backlog or another certificate"
+        ),
+    )
     redirects: int = Field(0, ge=0, le=10, description="redirects to follow on the same host")
     certificate_warning: Duration = Field(
         14 * 86400.0, description="warn when the certificate ends within this time"
@@ -170,6 +177,7 @@ async def run(options: HttpProbeOptions, context: Context) -> Finding:
             timeout=options.deadline or 0.95 * context.timeout,
             max_body=options.max_body,
             redirects=options.redirects,
+            keep=options.connection == "kept",
         )
     except TargetUnreachable as error:
         fault = error.as_fault(client.name)
@@ -205,6 +213,7 @@ def _finding(
         {
             "status_code": response.status,
             "seconds": response.seconds,
+            "phases": {name: round(took, 6) for name, took in response.phases.items()},
             "complaints": [fault.text for fault in faults[:20]],
         },
         faults[0].guidance if faults else "",
@@ -333,6 +342,7 @@ KIND = Kind(
     resources={"resource": "http"},
     requests=lambda options: 1 + int(options.redirects),
     load_state=HttpState,
+    patient=True,
     measurements=(
         Measurement(
             "status_code",

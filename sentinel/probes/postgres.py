@@ -362,6 +362,7 @@ KIND = Kind(
     faults=FAULTS,
     resources={"resource": "postgres"},
     load_state=PostgresState,
+    patient=True,
     measurements=(
         _measured("up", "Whether the server answers"),
         _measured("connections_used", "Client connections in use"),

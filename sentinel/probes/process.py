@@ -327,6 +327,7 @@ KIND = Kind(
     run=run,
     faults=FAULTS,
     load_state=ProcessState,
+    patient=True,
     measurements=(
         Measurement("processes", "Processes found", "sentinel_processes", labels=("component",)),
         _measured("resident_bytes", "Resident memory of all processes", "bytes"),

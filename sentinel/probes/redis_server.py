@@ -13,8 +13,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from sentinel.adapters.bus.stream import SCRATCH_PREFIX
-from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis.reply import parse_info, parse_time
+from sentinel.adapters.redis.shared import ask
 from sentinel.core.fault import Fault, FaultKind, Severity, headline, judge, sort_faults
 from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Term
 from sentinel.core.quantity import format_bytes
@@ -98,16 +98,15 @@ class RedisServerState:
 async def run(options: RedisServerOptions, context: Context) -> Finding:
     """Write, read INFO, judge."""
     client, state = context.redis(), context.state
-    hurt = await _write(client, context) if options.write else []
+    write = ("SET", f"{SCRATCH_PREFIX}{context.check}", context.trace_id, "EX", KEY_LIFE)
+    asked = [write, *_QUESTIONS] if options.write else _QUESTIONS
     before = context.read_wall().timestamp()
-    raw, server_time, streams = await client.pipeline(
-        [("INFO", *SECTIONS), ("TIME",), ("SCAN", 0, "COUNT", 1000, "TYPE", "stream")]
-    )
+    *written, raw, server_time, streams = await ask(client, asked)
     after = context.read_wall().timestamp()
+    hurt = [fault for reply in written for fault in _judge_write(client.name, reply)]
     if isinstance(raw, TargetError):
         raise raw
-    readable = not isinstance(server_time, TargetError)
-    offset = parse_time(server_time) - (before + after) / 2 if readable else None
+    offset = _compare_clocks(server_time, before, after, options.clock_tolerance)
     in_use = not isinstance(streams, TargetError) and bool(streams[1])
     look = _compare(client.name, parse_info(raw), state, in_use, offset)
     hurt += judge_redis(look, options.limits)
@@ -120,21 +119,32 @@ async def run(options: RedisServerOptions, context: Context) -> Finding:
     return _conclude(look, state, sort_faults(hurt), context.component)
 
 
-async def _write(client: RedisClient, context: Context) -> list[Fault]:
-    """Write once to a key of our own. A refusal for lack of rights blinds us; any other is the
+_QUESTIONS = [("INFO", *SECTIONS), ("TIME",), ("SCAN", 0, "COUNT", 1000, "TYPE", "stream")]
+
+
+def _compare_clocks(reply: Any, before: float, after: float, tolerance: float) -> float | None:
+    """The server's clock minus ours; None when it can't be known well enough to be judged: it was
+    read at some time between the question and the answer.
+    """
+    if isinstance(reply, TargetError):
+        return None
+    offset, half = parse_time(reply) - (before + after) / 2, (after - before) / 2
+    doubtful = max(abs(offset), half) > tolerance >= abs(offset) - half
+    return None if doubtful else offset
+
+
+def _judge_write(server: str, reply: Any) -> list[Fault]:
+    """What became of the key of our own. A refusal for lack of rights blinds us; any other is the
     server's fault.
     """
-    key = f"{SCRATCH_PREFIX}{context.check}"
-    try:
-        await client.call("SET", key, context.trace_id, "EX", KEY_LIFE)
-    except NotMeasurable as error:
-        if error.code != "NOPERM":
-            raise
+    if isinstance(reply, NotMeasurable) and reply.code == "NOPERM":
         guidance = f"give sentinel's account +set on ~{SCRATCH_PREFIX}*, or set write: false"
-        return [replace(_unjudged("SET", error), guidance=guidance)]
-    except TargetRejected as error:
-        text = f"server {client.name}: writes are refused though it answers: {error.message}"
-        return [replace(error.as_fault(client.name), key="writes_refused", text=text)]
+        return [replace(_unjudged("SET", reply), guidance=guidance)]
+    if isinstance(reply, TargetRejected):
+        text = f"server {server}: writes are refused though it answers: {reply.message}"
+        return [replace(reply.as_fault(server), key="writes_refused", text=text)]
+    if isinstance(reply, TargetError):
+        raise reply
     return []
 
 
@@ -272,6 +282,7 @@ KIND = Kind(
     faults=FAULTS,
     resources={"resource": "redis"},
     load_state=RedisServerState,
+    patient=True,
     default_every=5.0,
     measurements=(
         _declare("memory_used_bytes", "Memory in use.", unit="bytes"),

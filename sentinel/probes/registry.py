@@ -411,6 +411,7 @@ KIND = Kind(
     board="agents",
     resources={"database": "postgres?", "bus": "redis?"},
     load_state=RegistryState,
+    patient=True,
     default_every=5.0,
     faults=FAULTS,
     measurements=(

@@ -384,6 +384,7 @@ KIND = Kind(
     board="tasks",
     resources={"resource": "postgres"},
     load_state=AssignmentState,
+    patient=True,
     default_every=1.0,
     faults=FAULTS,
     measurements=MEASUREMENTS,

@@ -119,6 +119,7 @@ KIND = Kind(
         FaultKind("slow", Severity.TICKET, "port-unreachable", "it accepts, and slowly"),
     ),
     load_state=TcpState,
+    patient=True,
     measurements=(
         Measurement(
             "connect_seconds",

@@ -265,6 +265,7 @@ KIND = Kind(
     faults=FAULTS,
     resources={"resource": "postgres", "api": "http?"},
     load_state=TenantState,
+    patient=True,
     default_every=60.0,
     requests=lambda options: len(options.requests),
     measurements=(

@@ -26,7 +26,7 @@ from sentinel.remediation import (
     Outcome,
     OutsideDriver,
 )
-from sentinel.strict.field import Duration, JsonPath
+from sentinel.strict.field import Duration, HttpStatus, JsonPath
 
 KEY = "Idempotency-Key"
 _GATEWAY = {502, 504}
@@ -50,7 +50,7 @@ class Request(DriverOptions):
     path: RequestPath = Field(description="path and query behind the resource's address")
     method: Literal["POST", "PUT", "PATCH", "DELETE"] = Field("POST", description="HTTP method")
     document: Any = Field(None, alias="json", description="JSON document to send")
-    expect: list[int] = Field(
+    expect: list[HttpStatus] = Field(
         [200, 201, 202, 204], min_length=1, description="status codes that mean: done"
     )
 
@@ -59,8 +59,10 @@ class StatusRequest(DriverOptions):
     """The request that tells whether it runs."""
 
     path: RequestPath = Field(description="path and query behind the resource's address")
-    expect: list[int] = Field([200], min_length=1, description="status codes that mean: it runs")
-    stopped: list[int] = Field([], description="status codes that mean: it does not run")
+    expect: list[HttpStatus] = Field(
+        [200], min_length=1, description="status codes that mean: it runs"
+    )
+    stopped: list[HttpStatus] = Field([], description="status codes that mean: it does not run")
     running: JsonPath | None = Field(
         None, description="JSON path to true or false: whether it runs"
     )

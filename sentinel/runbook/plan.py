@@ -5,7 +5,7 @@ program text.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from sentinel.core.foreign.expression import compile_expression
@@ -52,8 +52,9 @@ def make_plan(
     `known` may have the existing names by parameter type ("component", "check", …): a name that is
     given must be one of them. `found` are values that fault and configuration tell of what nobody
     gave. Steps that need what nobody told are skipped, and so are those that act on a component
-    which is not one of `supervised` (None: not known). Raises UsageError with every problem of the
-    values at once; with `partial`, a required one that is missing skips its steps, too.
+    which is not one of `supervised` (None: not known) or ask a check that is none of the known.
+    Raises UsageError with every problem of the values at once; with `partial`, a required one that
+    is missing skips its steps, too.
     """
     values, problems = _check_values(book, parameters, known, found)
     if not partial:
@@ -70,7 +71,8 @@ def make_plan(
             f"{book.name}: {listed}", f"`sentinel runbook show {book.name}` lists the parameters"
         )
     kinds = {parameter.name: parameter.type for parameter in book.parameters}
-    steps = tuple(_plan_step(step, values, kinds, supervised) for step in book.steps)
+    choices = _list_choices(known, supervised)
+    steps = tuple(_plan_step(step, values, kinds, choices) for step in book.steps)
     return BookPlan(book, values, steps)
 
 
@@ -132,7 +134,7 @@ def _plan_step(
     step: BookStep,
     values: Mapping[str, str],
     kinds: Mapping[str, str],
-    supervised: Collection[str] | None,
+    choices: Mapping[str, Collection[str]],
 ) -> BookStep:
     used = PLACEHOLDER.findall(f"{step.run} {step.precondition} {step.verify}")
     missing = list(dict.fromkeys(name for name in used if values[name] == ""))
@@ -143,21 +145,59 @@ def _plan_step(
         precondition=step.precondition and _fill(step.precondition, shown, kinds),
         verify=step.verify and _fill(step.verify, shown, kinds),
     )
-    skip = _explain_missing(missing) if missing else _refuse_act(filled.run, supervised)
-    return replace(filled, skip=skip)
+    acts = [act for act in (filled.run, filled.precondition, filled.verify) if act is not None]
+    if not missing:
+        return replace(filled, skip=next(filter(None, (_refuse(act, choices) for act in acts)), ""))
+    types = {**kinds, **dict.fromkeys(_name_acted_on(step.run), _SUPERVISED)}
+    return replace(filled, skip=_explain_missing({name: types[name] for name in missing}, choices))
 
 
-def _explain_missing(names: Sequence[str]) -> str:
-    given = " ".join(f"{name}=…" for name in names)
-    return f"nobody told {' and '.join(names)}: give {given}"
+_SUPERVISED = "supervised"
+"""A component that sentinel can act on, as if it were a type."""
 
 
-def _refuse_act(act: Act, supervised: Collection[str] | None) -> str:
-    """Why an action can't be done to its component; "" when it can, or acts on none."""
-    if supervised is None or not isinstance(act, Action) or act.name not in _NEED_A_DRIVER:
+def _list_choices(
+    known: Mapping[str, Collection[str]], supervised: Collection[str] | None
+) -> Mapping[str, Collection[str]]:
+    """Known names by type."""
+    return known if supervised is None else {**known, _SUPERVISED: sorted(supervised)}
+
+
+def _name_acted_on(act: Act) -> list[str]:
+    """The parameter whose component an action needs a driver of."""
+    needs = isinstance(act, Action) and act.name in _NEED_A_DRIVER
+    return PLACEHOLDER.findall(act.args["component"]) if isinstance(act, Action) and needs else []
+
+
+def _explain_missing(missing: Mapping[str, str], choices: Mapping[str, Collection[str]]) -> str:
+    """What was not told, by its type, and what may be given."""
+    given = " ".join(f"{name}=…" for name in missing)
+    text = f"nobody told {' and '.join(missing)}: give {given}"
+    names = [name for kind in missing.values() for name in choices.get(kind, ())]
+    if len(missing) > 1 or not names:
+        return text
+    more = f" and {len(names) - _CHOICES} more" if len(names) > _CHOICES else ""
+    return f"{text}, one of {', '.join(names[:_CHOICES])}{more}"
+
+
+_CHOICES = 6
+
+
+def _refuse(act: Act, choices: Mapping[str, Collection[str]]) -> str:
+    """Why an action can't be done to its component, or a check not be asked; "" when it can.
+
+    Which checks there are by themselves depends on the platform: only what has a driver has
+    `NAME.process`.
+    """
+    if isinstance(act, RunCheck) and act.check not in choices.get("check", [act.check]):
+        component, dot, _ = act.check.rpartition(".")
+        if dot and component in choices.get("component", ()):
+            return f"{component} has no driver: there is no check {act.check}"
+        return f"there is no check {act.check} here"
+    if _SUPERVISED not in choices or not isinstance(act, Action) or act.name not in _NEED_A_DRIVER:
         return ""
     component = act.args["component"]
-    if component in supervised:
+    if component in choices[_SUPERVISED]:
         return ""
     return f"{component} has no driver: sentinel only watches it"
 

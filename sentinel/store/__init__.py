@@ -68,6 +68,14 @@ class CheckView:
     """Fault → number of subjects that have it and for which somebody accepted it."""
     cut: int = 0
     """Subjects with faults that are more than can be remembered one by one."""
+    looked: datetime | None = None
+    noted: datetime | None = None
+    """When it ran last, which may be later than the run that it tells of, and when that was noted."""
+
+    @property
+    def latest(self) -> datetime | None:
+        """When it ran last."""
+        return self.looked or self.last_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +143,15 @@ class ReportRow:
     facts: Mapping[str, Any]
 
 
+ROLLED_UP_WITHIN = timedelta(hours=6)
+"""A total that does not move has a reading at least so often while it is looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One figure at the end of a minute: a roll-up for reports."""
+    """One figure at the end of a minute in which a total of its check moved, or at the end of the
+    time in which none did: a roll-up for reports.
+    """
 
     at: datetime
     check: str
@@ -324,7 +338,7 @@ class Reader(Protocol):
         ...
 
     def samples(self, *, since: datetime, measurement: str | None = None) -> list[Sample]:
-        """Minute roll-ups since an instant, oldest first."""
+        """Roll-ups since an instant, oldest first."""
         ...
 
     def objectives(self) -> list[ObjectiveStanding]:
@@ -430,8 +444,8 @@ class Store(Reader, Protocol):
         """Take all shards under a new epoch; every earlier member is fenced. Returns the epoch."""
         ...
 
-    def newest_epoch(self, member: str, at: datetime) -> int:
-        """Sign of life of a member; the epoch of whoever joined last."""
+    def newest_epoch(self, member: str, at: datetime | None = None) -> int:
+        """The epoch of whoever joined last; with `at` it is a sign of life of a member, too."""
         ...
 
     def set_watermarks(self, watermarks: Mapping[int, str]) -> None:

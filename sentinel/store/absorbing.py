@@ -4,7 +4,7 @@ happened is there as often as it did.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sentinel.store import Changes
@@ -34,16 +34,37 @@ def absorb(earlier: Changes, later: Changes) -> bool:
     """
     if later.clock_step and earlier.faults:
         return False
-    earlier.clock_step += later.clock_step
+    _take_in(earlier, [later])
+    return True
+
+
+def put_together(turns: Sequence[Changes]) -> tuple[Changes, int]:
+    """The first of these turns as one, and how many that are; they stay as they are."""
+    count, has_faults = 0, False
+    for turn in turns:
+        if turn.clock_step and has_faults:
+            break
+        count, has_faults = count + 1, has_faults or bool(turn.faults)
+    if count == 1:
+        return turns[0], 1
+    whole = Changes()
+    _take_in(whole, turns[:count])
+    return whole, count
+
+
+def _take_in(whole: Changes, turns: Sequence[Changes]) -> None:
+    whole.clock_step = sum((turn.clock_step for turn in turns), whole.clock_step)
     for name, key in _REPLACED.items():
         newest: dict[object, Any] = {}
-        for each in (*getattr(earlier, name), *getattr(later, name)):
-            newest.pop(key(each), None)
-            newest[key(each)] = each
-        setattr(earlier, name, list(newest.values()))
-    for name in ("health", "probe_state", "marks", "standings", "meta"):
-        getattr(earlier, name).update(getattr(later, name))
-    for name in ("transitions", "events", "gaps", "samples", "orders"):
-        getattr(earlier, name).extend(getattr(later, name))
-    del earlier.samples[:-MAX_SAMPLES]
-    return True
+        for turn in (whole, *turns):
+            for each in getattr(turn, name):
+                known = key(each)
+                newest.pop(known, None)
+                newest[known] = each
+        setattr(whole, name, list(newest.values()))
+    for turn in turns:
+        for name in ("health", "probe_state", "marks", "standings", "meta"):
+            getattr(whole, name).update(getattr(turn, name))
+        for name in ("transitions", "events", "gaps", "samples", "orders"):
+            getattr(whole, name).extend(getattr(turn, name))
+    del whole.samples[:-MAX_SAMPLES]

@@ -28,6 +28,8 @@ MAX_EVENTS = 2000
 """Lines of the timeline of an open incident that are kept beyond the retention: the latest."""
 MAX_DAMAGED = 10_000
 """Damaged rows that are kept."""
+MAX_SAMPLES = 1_000_000
+"""Readings of totals that are kept, the latest: some 200 MB, whatever moves all the time."""
 
 _TIMED = (
     ("transition", "at"),
@@ -100,8 +102,12 @@ def _forget_rows(db: sqlite3.Connection, retention: Retention, most: int) -> Ite
         if most <= 0:
             return
     yield _thin_out(db, given["before"], most)
-    cap = "DELETE FROM damaged WHERE id <= (SELECT max(id) - ? FROM damaged)"
-    yield db.execute(cap, (MAX_DAMAGED,)).rowcount
+    for table, kept in (("damaged", MAX_DAMAGED), ("sample", MAX_SAMPLES)):
+        cap = (
+            f"SELECT rowid FROM {table} WHERE rowid <= (SELECT max(rowid) - ? FROM {table}) LIMIT ?"  # noqa: S608
+        )
+        sql = f"DELETE FROM {table} WHERE rowid IN ({cap})"  # noqa: S608 - two literals
+        yield db.execute(sql, (kept, max(most, 1))).rowcount
 
 
 def _delete(table: str, column: str, limit: str = "before") -> str:

@@ -12,6 +12,8 @@ from sentinel.core.schedule import SHARDS
 from sentinel.store import Fence
 from sentinel.store.table import change, insert, replace
 
+NEWEST = "SELECT coalesce(max(epoch), 0) FROM member"
+
 
 def take_shards(db: sqlite3.Connection, member: str, at: str) -> int:
     """Give every shard to a new member under the next epoch."""
@@ -29,7 +31,7 @@ def take_shards(db: sqlite3.Connection, member: str, at: str) -> int:
 def beat(db: sqlite3.Connection, member: str, at: str) -> int:
     """Note that a member lives, and tell whose epoch is the newest."""
     change(db, "member", "id = ?", (member,), beat=at)
-    (epoch,) = db.execute("SELECT coalesce(max(epoch), 0) FROM member").fetchone()
+    (epoch,) = db.execute(NEWEST).fetchone()
     return int(epoch)
 
 

@@ -45,11 +45,12 @@ from sentinel.store.document import (
 )
 from sentinel.store.faults import end_faults, read_faults
 from sentinel.store.identity import CURE, DOUBT
+from sentinel.store.looks import LOOKS, lay_looks_over
 from sentinel.store.objectives import keep_objectives, read_marks, read_slices, read_standing
 from sentinel.store.retention import forget_some
 from sentinel.store.runbook import RunbookRun, write_run
 from sentinel.store.salvage import LOST
-from sentinel.store.shards import beat, find_refusal, take_shards
+from sentinel.store.shards import NEWEST, beat, find_refusal, take_shards
 from sentinel.store.table import TABLES, change, insert, replace
 from sentinel.store.writing import read_answer, write_changes, write_order
 
@@ -110,8 +111,10 @@ class SqliteStore:
         with self.database.act() as db:
             return take_shards(db, member, write_instant(at))
 
-    def newest_epoch(self, member: str, at: datetime) -> int:
-        """Sign of life of a member; the epoch of whoever joined last."""
+    def newest_epoch(self, member: str, at: datetime | None = None) -> int:
+        """The epoch of whoever joined last; with `at` it is a sign of life of a member, too."""
+        if at is None:
+            return int(self.database.query(NEWEST)[0][0])
         with self.database.transaction() as db:
             return beat(db, member, write_instant(at))
 
@@ -274,7 +277,7 @@ class SqliteStore:
 
     def checks(self) -> list[CheckView]:
         """Every check of the running configuration, in its order."""
-        return self._views(CheckView, "check_view")
+        return lay_looks_over(self._views(CheckView, "check_view"), self.meta(LOOKS))
 
     def components(self) -> list[ComponentView]:
         """Every component of the running configuration, in dependency order."""
@@ -357,7 +360,7 @@ class SqliteStore:
         )
 
     def samples(self, *, since: datetime, measurement: str | None = None) -> list[Sample]:
-        """Minute roll-ups since an instant, oldest first."""
+        """Roll-ups since an instant, oldest first."""
         return self._read(
             "sample",
             lambda at, name, what, labels, value: Sample(

@@ -19,13 +19,15 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class SealedTable:
-    """A table whose rows are sealed. `columns` are those that the seal covers, in their order; a
-    number that the database gives itself (`has_id`) stands before them and is not covered.
+    """A table whose rows are sealed. `columns` are those that the seal covers, in their order, the
+    first `keys` of them its primary key; a number that the database gives itself (`has_id`) stands
+    before them and is not covered.
     """
 
     name: str
     columns: tuple[str, ...]
     has_id: bool = False
+    keys: int = 0
     insert: str = field(init=False)
     replace: str = field(init=False)
     select: str = field(init=False)
@@ -34,9 +36,14 @@ class SealedTable:
         """The statements that are used all the time."""
         marks = ", ".join("?" * (len(self.columns) + 1))
         values = f"VALUES ({'NULL, ' * self.has_id}{marks})"
+        insert = f"INSERT INTO {self.name} {values}"
+        rest = ", ".join(
+            f"{each} = excluded.{each}" for each in (*self.columns[self.keys :], "seal")
+        )
         for name, text in (
-            ("insert", f"INSERT INTO {self.name} {values}"),
-            ("replace", f"INSERT OR REPLACE INTO {self.name} {values}"),
+            ("insert", insert),
+            # In its place: REPLACE would move the row, and write the page of its index, too.
+            ("replace", f"{insert} ON CONFLICT DO UPDATE SET {rest}"),
             ("select", f"SELECT rowid, seal, {', '.join(self.columns)} FROM {self.name}"),  # noqa: S608 - ours
         ):
             object.__setattr__(self, name, text)
@@ -60,37 +67,39 @@ def is_sealed(table: str, seal: Any, row: Sequence[Any]) -> bool:
 
 
 def _describe(*tables: tuple[str, str] | tuple[str, str, bool]) -> Mapping[str, SealedTable]:
+    """A star stands behind each column of a primary key."""
     described = [
-        SealedTable(name, tuple(columns.split()), *rest) for name, columns, *rest in tables
+        SealedTable(name, tuple(columns.replace("*", "").split()), any(has_id), columns.count("*"))
+        for name, columns, *has_id in tables
     ]
     return {each.name: each for each in described}
 
 
 TABLES = _describe(
-    ("meta", "key value"),
-    ("check_view", "name document"),
-    ("component_view", "name document"),
-    ("health", "name document"),
-    ("probe_state", "name document"),
+    ("meta", "key* value"),
+    ("check_view", "name* document"),
+    ("component_view", "name* document"),
+    ("health", "name* document"),
+    ("probe_state", "name* document"),
     ("transition", "at subject scope before after reason", True),
-    ("incident", "id component opened state document"),
+    ("incident", "id* component opened state document"),
     ("event", "incident at kind text evidence", True),
-    ("attempt", "incident n component intended document"),
-    ("process", "component document"),
+    ("attempt", "incident* n* component intended document"),
+    ("process", "component* document"),
     ("gap", "began ended reason"),
     ("sample", "at name measurement labels value"),
-    ("orders", "key at kind subject payload outcome done"),
+    ("orders", "key* at kind subject payload outcome done"),
     ("report", "kind at paths facts", True),
-    ("member", "id started beat epoch"),
-    ("shard", "n owner epoch watermark"),
-    ("runbook_run", "id began state document"),
+    ("member", "id* started beat epoch"),
+    ("shard", "n* owner epoch watermark"),
+    ("runbook_run", "id* began state document"),
     ("cleaning", "chore at boot uptime reserved done", True),
-    ("clean_plan", "id chore made state document"),
-    ("cleaning_memory", "name document"),
-    ("objective_slice", "source began ended good total seen"),
-    ("objective_marks", "source document"),
-    ("objective_view", "name document"),
-    ("fault", "check_name fault subject began ended component document"),
+    ("clean_plan", "id* chore made state document"),
+    ("cleaning_memory", "name* document"),
+    ("objective_slice", "source* began* ended good total seen"),
+    ("objective_marks", "source* document"),
+    ("objective_view", "name* document"),
+    ("fault", "check_name* fault* subject* began* ended component document"),
 )
 """All but the audit log, which is chained by hashes, and what was set aside."""
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from sentinel.core.foreign.expression import InvalidExpression, compile_expression
@@ -21,6 +21,10 @@ Size = Annotated[int, BeforeValidator(parse_bytes)]
 
 
 Percentage = Annotated[float, BeforeValidator(parse_percentage)]
+
+
+HttpStatus = Annotated[int, Field(ge=100, le=599)]
+"""A status of an HTTP answer: what is none is never judged as one."""
 
 
 class Strict(BaseModel):

@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from queue import Empty, SimpleQueue
+from typing import ClassVar, TypeVar, cast
 
 from sentinel.errors import SentinelError
 
@@ -122,29 +123,56 @@ def _refuse_type(status: os.stat_result) -> None:
         raise UnreadableFile(f"is no file but {word}", "name a regular file, or move it elsewhere")
 
 
+class _Worker:
+    """A thread that reads one file after another: to make one costs more than most files."""
+
+    idle: ClassVar[list[_Worker]] = []
+
+    def __init__(self) -> None:
+        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        threading.Thread(target=self._run, name="read-file", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self._work.get()()
+
+    def give(self, work: Callable[[], None]) -> None:
+        """Have it done."""
+        self._work.put(work)
+
+
+os.register_at_fork(after_in_child=_Worker.idle.clear)  # threads do not come along
+
+
 def _ask(work: Callable[[], AnswerT], patience: float) -> AnswerT:
     """The answer of a call that may hang in the kernel. Its thread is left behind then: it can't
     be ended, and ends with the process.
     """
-    answers: list[AnswerT] = []
-    errors: list[Exception] = []
+    answers: SimpleQueue[tuple[AnswerT | None, Exception | None]] = SimpleQueue()
+    try:
+        worker = _Worker.idle.pop()
+    except IndexError:
+        worker = _Worker()
 
     def run() -> None:
+        answer, error = None, None
         try:
-            answers.append(work())
-        except Exception as error:  # noqa: BLE001 - raised again by who asked
-            errors.append(error)
+            answer = work()
+        except Exception as raised:  # noqa: BLE001 - raised again by who asked
+            error = raised
+        _Worker.idle.append(worker)  # before anybody can ask again
+        answers.put((answer, error))
 
-    thread = threading.Thread(target=run, name="read-file", daemon=True)
-    thread.start()
-    thread.join(patience)
-    if errors:
-        raise _translate(errors[0]) from errors[0]
-    if not answers:
+    worker.give(run)
+    try:
+        answer, error = answers.get(timeout=patience)
+    except Empty:
         raise UnreadableFile(
             f"can't be read: no answer within {patience:g} s", "is its file system there?"
-        )
-    return answers[0]
+        ) from None
+    if error is not None:
+        raise _translate(error) from error
+    return cast("AnswerT", answer)
 
 
 def _translate(error: Exception) -> UnreadableFile:

@@ -8,24 +8,27 @@ like: text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
 from sentinel.strict.environment import find_variables, substitute
 from sentinel.strict.file import UnreadableFile, read_regular_file
 from sentinel.strict.folder import digest_file
-from sentinel.strict.place import Document, Place
+from sentinel.strict.place import Document, KeyPath
 
 MAX_DIGITS = 18
 """A longer run of digits is a name, not a number."""
 _PLAIN_TAGS = {
-    f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null")
+    f"tag:yaml.org,2002:{name}"
+    for name in (
+        *("map", "seq", "str", "int", "float", "bool", "null"),
+        *("timestamp", "merge", "value"),  # read as text
+    )
 }
-_READ_AS_TEXT = {f"tag:yaml.org,2002:{name}" for name in ("timestamp", "merge", "value")}
 _STARTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
@@ -89,137 +92,267 @@ def read_yaml(
     limits: ReadLimits = CONFIGURATION,
 ) -> None:
     """Fill a document in with the value of a text; problems are collected, never raised."""
-    node = _compose(text, document, limits)
-    if node is not None:
-        _Builder(document, environment, limits).build_root(node)
-
-
-def _compose(text: str, document: Document, limits: ReadLimits) -> yaml.Node | None:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    known = len(document.problems)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
-        refusal = _refuse_events(yaml.parse(text, loader), limits)
-        if refusal is not None:
-            document.note(*refusal)
-            return None
-        nodes = list(yaml.compose_all(text, loader))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        message = f"is not YAML: {error.problem or error.context}"
+        _Builder(loader.get_event, document, environment, limits).build()
+    except _REFUSED as error:  # of a text that is none, nothing that was seen in it counts
+        document.value = None
+        document.lines.clear()
+        document.references.clear()
+        del document.problems[known:]
+        document.note(*_explain(error, text))
+    finally:
+        loader.dispose()
+
+
+class _Unfit(Exception):
+    """Nothing is made of a text: line, key, message and remedy."""
+
+
+_REFUSED = (_Unfit, yaml.YAMLError, ValueError, RecursionError)
+
+
+def _explain(error: BaseException, text: str) -> tuple[int, str, str, str]:
+    """Line, key, message and remedy."""
+    if isinstance(error, _Unfit):
+        line, key, message, remedy = error.args
+        return line, key, message, remedy
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark: Any = error.problem_mark or error.context_mark
         # What is open at the end of a text is told in its last line, not in the one after it.
         line = min(mark.line, text.count("\n")) + 1 if mark else 0
-        document.note(line, "", message, "mend the syntax at this line")
-        return None
-    except yaml.reader.ReaderError as error:
+        message = f"is not YAML: {error.problem or error.context}"
+        return line, "", message, "mend the syntax at this line"
+    if isinstance(error, yaml.reader.ReaderError):
         line = text.encode().count(b"\n", 0, error.position) + 1
         character = error.character if isinstance(error.character, int) else ord(error.character)
-        message = f"is not YAML: the character U+{character:04X} is not allowed"
-        document.note(line, "", message, "remove it")
-        return None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        document.note(0, "", f"is not YAML: {said}", "mend the syntax")
-        return None
-    if len(nodes) > 1:
-        remedy = "one document for each file: remove the `---` lines"
-        document.note(nodes[1].start_mark.line, "", "has several documents", remedy)
-        return None
-    return nodes[0] if nodes else None
+        return line, "", f"is not YAML: the character U+{character:04X} is not allowed", "remove it"
+    said = " ".join(str(error).split()) or type(error).__name__
+    return 0, "", f"is not YAML: {said}", "mend the syntax"
 
 
-def _refuse_events(
-    events: Iterable[yaml.Event], limits: ReadLimits
-) -> tuple[int, str, str, str] | None:
-    """Why nothing is made of a text: line, key, message and remedy; None when it is fine.
+@dataclass(slots=True)
+class _Named:
+    """What an anchor names: its place and its events; `open` until its end was seen."""
 
-    Judged over events: composing nodes recurses in C, and enough brackets would end the process.
-    """
-    depth = 0
-    for event in events:
-        line = event.start_mark.line + 1 if event.start_mark else 1
-        if not limits.aliases and getattr(event, "anchor", None):
-            message = "anchors and aliases (& and *) are not allowed"
-            return line, "", message, "write the values out, or quote the text"
-        depth += isinstance(event, _STARTS) - isinstance(event, _ENDS)
-        if depth > limits.depth:
-            message = f"is nested more than {limits.depth} levels deep"
-            return line, "", message, f"{limits.what} is flat: mend the brackets"
-    return None
+    path: KeyPath
+    events: list[Any]
+    open: bool = True
+
+
+class _TooMuch(Exception):
+    """So large that it is looked at no further."""
 
 
 class _Builder:
-    """Walks the node tree once."""
+    """Makes the value of a text from its events, in one pass: a tree of nodes would cost twice as
+    much as all the rest, and is composed by a recursion that enough brackets overrun.
+    """
 
     def __init__(
-        self, document: Document, environment: Mapping[str, str] | None, limits: ReadLimits
+        self,
+        get: Callable[[], Any],
+        document: Document,
+        environment: Mapping[str, str] | None,
+        limits: ReadLimits,
     ) -> None:
+        self._get = get
         self._document = document
+        self._lines = document.lines
         self._environment = environment
         self._limits = limits
         self._count = 0
-        self._refused = False
+        self._depth = 0
+        self._anchors: dict[str, _Named] = {}
+        self._recordings: list[list[Any]] = []
+        """Of what has an anchor and has not ended."""
+        self._replaying = False
 
-    def build_root(self, node: yaml.Node) -> None:
-        """Fill in the document's value."""
-        value = self._build(node, self._document.at())
-        self._document.value = None if self._refused else value
+    def build(self) -> None:
+        """Fill in the document's value. Raises one of `_REFUSED`."""
+        value, begun = None, False
+        while type(event := self._take()) is not yaml.StreamEndEvent:
+            if type(event) is yaml.DocumentStartEvent:
+                if begun:
+                    self._see_the_rest()
+                    remedy = "one document for each file: remove the `---` lines"
+                    raise _Unfit(event.start_mark.line + 1, "", "has several documents", remedy)
+                begun = True
+                try:
+                    value = self._build(self._take(), ())
+                except _TooMuch:
+                    self._see_the_rest()
+                    return
+        self._document.value = value
 
-    def _build(self, node: yaml.Node, place: Place) -> Any:
+    def _see_the_rest(self) -> None:
+        """What is wrong with the text as a whole comes first."""
+        while type(self._take()) is not yaml.StreamEndEvent:
+            pass
+
+    def _take(self) -> Any:
+        """The next event. Raises _Unfit."""
+        event = self._get()
+        kind = type(event)
+        if kind in _STARTS:
+            self._depth += 1
+            if self._depth > self._limits.depth:
+                message = f"is nested more than {self._limits.depth} levels deep"
+                line = event.start_mark.line + 1
+                raise _Unfit(line, "", message, f"{self._limits.what} is flat: mend the brackets")
+        elif kind in _ENDS:
+            self._depth -= 1
+        if not self._limits.aliases and getattr(event, "anchor", None):
+            message = "anchors and aliases (& and *) are not allowed"
+            line = event.start_mark.line + 1
+            raise _Unfit(line, "", message, "write the values out, or quote the text")
+        for recording in self._recordings:
+            recording.append(event)
+        return event
+
+    def _build(self, event: Any, path: KeyPath) -> Any:
+        """The value that begins with an event."""
+        if event.anchor is not None:
+            return self._build_named(event, path)
+        return self._build_plain(event, path)
+
+    def _build_named(self, event: Any, path: KeyPath) -> Any:
+        """What has an anchor, or is meant by one."""
+        name = event.anchor
+        known = self._anchors.get(name)
+        if type(event) is yaml.AliasEvent:
+            if known is None:
+                raise _undefined(event)
+            if known.open:  # it holds itself
+                around = path[len(known.path) :]
+                self._refuse((*path, *around, *around))
+            return self._replay(known.events, path)
+        if self._replaying:  # it has been named already
+            return self._build_plain(event, path)
+        if known is not None:
+            raise _duplicate(event)
+        named = self._anchors[name] = _Named(path, [event])
+        self._recordings.append(named.events)
+        value = self._build_plain(event, path)
+        self._recordings.remove(named.events)
+        named.open = False
+        return value
+
+    def _replay(self, events: list[Any], path: KeyPath) -> Any:
+        """What an alias stands for, built anew at its own place."""
+        before = self._get, self._recordings, self._replaying
+        follow = iter(events)
+        self._get, self._recordings, self._replaying = follow.__next__, [], True
+        try:
+            return self._build(self._take(), path)
+        finally:
+            self._get, self._recordings, self._replaying = before
+
+    def _build_plain(self, event: Any, path: KeyPath) -> Any:
         self._count += 1
-        self._document.lines.setdefault(place.path, node.start_mark.line + 1)
-        if self._count > self._limits.nodes or len(place.path) > self._limits.depth:
-            self._refuse(place)
+        if path not in self._lines:
+            self._lines[path] = event.start_mark.line + 1
+        if self._count > self._limits.nodes or len(path) > self._limits.depth:
+            self._refuse(path)
+        kind, tag = type(event), event.tag
+        if tag is not None and tag != "!" and tag not in _PLAIN_TAGS:
+            self._document.at(*path).refuse(f"the tag {tag} is not allowed", "write plain values")
+            self._skip(event)
             return None
-        if not _is_plain(node, place):
-            return None
-        if isinstance(node, yaml.MappingNode):
-            return dict(self._pairs(node, place))
-        if isinstance(node, yaml.SequenceNode):
-            return [self._build(child, place / i) for i, child in enumerate(node.value)]
-        return self._scalar(node, place) if isinstance(node, yaml.ScalarNode) else None
+        if kind is yaml.ScalarEvent:
+            return self._scalar(event, path)
+        if kind is yaml.MappingStartEvent:
+            return self._mapping(path)
+        found: list[Any] = []
+        while type(item := self._take()) is not yaml.SequenceEndEvent:
+            found.append(self._build(item, (*path, len(found))))
+        return found
 
-    def _refuse(self, place: Place) -> None:
-        """Said once: an alias that holds itself would say it on every path."""
-        if not self._refused:
-            self._refused = True
-            self._count = self._limits.nodes
-            self._document.at(*place.path[:3]).note(
-                f"is too large or too deep to be {self._limits.what}", "remove repeated aliases"
-            )
+    def _refuse(self, path: KeyPath) -> NoReturn:
+        self._document.at(*path[:3]).note(
+            f"is too large or too deep to be {self._limits.what}", "remove repeated aliases"
+        )
+        raise _TooMuch
 
-    def _pairs(self, node: yaml.MappingNode, place: Place) -> Iterator[tuple[str, Any]]:
-        seen: dict[str, int] = {}
-        for key_node, value_node in node.value:
-            key, line = str(key_node.value), key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
-                place.note("a key must be a word", "write `key: value`")
+    def _skip(self, event: Any) -> None:
+        """Go over a value that nobody wants."""
+        depth = int(type(event) in _STARTS)
+        while depth:
+            kind = type(self._take())
+            depth += (kind in _STARTS) - (kind in _ENDS)
+
+    def _mapping(self, path: KeyPath) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        lines = self._lines
+        while type(event := self._take()) is not yaml.MappingEndEvent:
+            line = event.start_mark.line + 1
+            key = self._key(event)
+            value = self._take()
+            if key is None:
+                self._document.at(*path).note("a key must be a word", "write `key: value`")
+                self._skip(value)
                 continue
-            child = place / key
-            if key in seen:
-                message = f"the key `{key}` is given twice (first in line {seen[key]})"
-                self._document.note(line, child.key, message, "keep one of them")
+            child = (*path, key)
+            if key in found:
+                message = f"the key `{key}` is given twice (first in line {lines[child]})"
+                self._document.note(
+                    line, self._document.at(*child).key, message, "keep one of them"
+                )
+                self._skip(value)
                 continue
-            seen[key] = line
-            self._document.lines[child.path] = line
-            yield key, self._build(value_node, child)
+            found[key] = None
+            lines[child] = line
+            found[key] = self._build(value, child)
+        return found
 
-    def _scalar(self, node: yaml.ScalarNode, place: Place) -> Any:
-        text = str(node.value)
-        if node.style in {None, ""}:
+    def _key(self, event: Any) -> str | None:
+        """The word of a key; None for what is none."""
+        if event.anchor is not None:
+            event = self._name_key(event)
+        if type(event) is yaml.ScalarEvent:
+            return str(event.value)
+        self._skip(event)
+        return None
+
+    def _name_key(self, event: Any) -> Any:
+        """The event of a key that has an anchor, or is meant by one."""
+        name = event.anchor
+        known = self._anchors.get(name)
+        if type(event) is yaml.AliasEvent:
+            if known is None:
+                raise _undefined(event)
+            return known.events[0] if len(known.events) == 1 else event
+        if type(event) is yaml.ScalarEvent and not self._replaying:
+            if known is not None:
+                raise _duplicate(event)
+            self._anchors[name] = _Named((), [event], open=False)
+        return event
+
+    def _scalar(self, event: Any, path: KeyPath) -> Any:
+        text = event.value
+        if not event.style:  # plain
             if text in _WORDS:
                 return _WORDS[text]
-            if len(text) <= MAX_DIGITS and _INTEGER.fullmatch(text):
-                return int(text)
-            if len(text) <= MAX_DIGITS and _FLOAT.fullmatch(text):
-                return float(text)
-        if self._environment is None:
+            if len(text) <= MAX_DIGITS and text[-1] in _MAY_END_A_NUMBER:
+                if _INTEGER.fullmatch(text):
+                    return int(text)
+                if _FLOAT.fullmatch(text):
+                    return float(text)
+        if self._environment is None or "$" not in text:
             return text
+        place = self._document.at(*path)
         if names := find_variables(text):
-            self._document.references[place.path] = names
+            self._document.references[path] = names
         return substitute(text, place, self._environment)
 
 
-def _is_plain(node: yaml.Node, place: Place) -> bool:
-    plain = node.tag in _PLAIN_TAGS or node.tag in _READ_AS_TEXT
-    if not plain:
-        place.refuse(f"the tag {node.tag} is not allowed", "write plain values")
-    return plain
+def _undefined(event: Any) -> yaml.YAMLError:
+    return yaml.composer.ComposerError(None, None, "found undefined alias", event.start_mark)
+
+
+def _duplicate(event: Any) -> yaml.YAMLError:
+    return yaml.composer.ComposerError(None, None, "found duplicate anchor", event.start_mark)
+
+
+_MAY_END_A_NUMBER = frozenset("0123456789.")

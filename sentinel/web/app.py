@@ -21,7 +21,14 @@ from sentinel.store.document import to_json
 from sentinel.strict.file import UnreadableFile, read_regular_file
 from sentinel.web.answer import REPORT_POLICY
 from sentinel.web.document import describe_incident, incident_document, status_document
-from sentinel.web.exposition import Pieces, accepts_gzip, choose_format, make_answer
+from sentinel.web.exposition import (
+    Pieces,
+    Settle,
+    accepts_gzip,
+    choose_format,
+    keep_nothing,
+    make_answer,
+)
 from sentinel.web.faults import faults_document
 from sentinel.web.guard import (
     MIDDLEWARES,
@@ -50,15 +57,17 @@ def make_app(
     hosts: Callable[[], Sequence[HostName]],
     *,
     reports: Path | None = None,
-    runbook: Callable[[str], str | None] = lambda _name: None,
+    runbooks: Callable[[str], str | None] = lambda _name: None,
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
+    settle: Settle = keep_nothing,
 ) -> web.Application:
     """The web application.
 
     `metrics(openmetrics)` gives the exposition in pieces, `ready()` whether the daemon is and one
     line why, `hosts()` what `Host` may name (see `guard.listen_hosts`); `reports` is the folder of
-    report files, `runbook(name)` the text of a runbook.
+    report files, `runbooks(name)` the text of one; `settle()` writes down what totals were counted,
+    before anybody is shown them.
     """
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=MAX_BODY)
     app[SITE] = make_site(
@@ -68,9 +77,10 @@ def make_app(
         hosts,
         status_document,
         reports=reports,
-        runbook=runbook,
+        runbooks=runbooks,
         now=now,
         monotonic=monotonic,
+        settle=settle,
     )
     for route in ROUTES:
         app.router.add_get(route.path, route.handler)
@@ -121,12 +131,12 @@ async def show_report(request: web.Request) -> web.Response:
 
 
 async def show_runbook(request: web.Request) -> web.Response:
-    """A runbook as it is written: alerts lead here."""
+    """One runbook as its Markdown: where alerts and dashboards lead."""
     site, name = request.app[SITE], request.match_info["name"]
-    text = await site.readers.call(lambda: site.runbook(name))
+    text = await site.readers.call(lambda: site.runbooks(name))
     if text is None:
         raise web.HTTPNotFound(text="no such runbook")
-    return web.Response(text=text, content_type="text/plain")
+    return web.Response(text=text, content_type="text/plain", charset="utf-8")
 
 
 def _read_report(path: Path) -> bytes | None:

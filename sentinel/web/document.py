@@ -11,7 +11,7 @@ from typing import Any
 from sentinel.core.fault import Status, worst
 from sentinel.core.model import Incident
 from sentinel.core.quantity import format_duration
-from sentinel.store import CheckView, ComponentView, Reader
+from sentinel.store import CheckView, ComponentView, Reader, unobserved_since
 from sentinel.store.document import to_json
 from sentinel.store.runbook import held_back, own_troubles, runbook_of
 from sentinel.web.objectives import list_objectives
@@ -31,7 +31,8 @@ def status_document(store: Reader, now: datetime) -> Document:
     seconds; every `…_text` is the same figure for
     people.
     """
-    checks = [describe_check(view, now) for view in store.checks()]
+    alive = unobserved_since(store, now) is None
+    checks = [describe_check(view, _read_clock(view, now, alive=alive)) for view in store.checks()]
     views = store.components()
     components = [
         _component(view, [check for check in checks if check["component"] == view.name], now)
@@ -68,11 +69,19 @@ def _urgency(incident: Incident) -> tuple[bool, bool, int]:
     return incident.recovered is not None, bool(incident.blocked_by), -incident.status.rank
 
 
+def _read_clock(view: CheckView, now: datetime, *, alive: bool) -> datetime:
+    """Until when it is known that a check did not run again: a daemon that lives notes it now and
+    then.
+    """
+    return min(view.noted, now) if alive and view.noted is not None else now
+
+
 def describe_check(view: CheckView, now: datetime) -> Document:
     """One check. `status` is the hard status, or `stale` when runs are overdue; `soft` is the
-    latest verdict.
+    latest verdict. `measured` is the run that its figures are of; a later one said the same.
     """
-    age = (now - view.last_run).total_seconds() if view.last_run else None
+    last = view.latest
+    age = (now - last).total_seconds() if last else None
     next_in = view.every - age if age is not None else None
     return {
         "name": view.name,
@@ -87,10 +96,11 @@ def describe_check(view: CheckView, now: datetime) -> Document:
         "key": ": ".join(view.key) if view.key else "",
         "runs": view.runs,
         "every": view.every,
-        "last_run": view.last_run,
+        "last_run": last,
+        "measured": view.last_run,
         "age": age,
         "age_text": _ago(age),
-        "next_run": view.last_run + timedelta(seconds=view.every) if view.last_run else None,
+        "next_run": last + timedelta(seconds=view.every) if last else None,
         "next_text": _ahead(next_in),
         "duration": view.duration,
         "outcome": view.outcome,
@@ -105,9 +115,10 @@ def is_stale(view: CheckView, now: datetime) -> bool:
     """Whether more than two intervals, and the last run and one as long as it, passed since a check
     last began.
     """
-    if view.last_run is None:
+    last = view.latest
+    if last is None:
         return False
-    return (now - view.last_run).total_seconds() > 2 * (view.every + view.duration) + 1
+    return (now - last).total_seconds() > 2 * (view.every + view.duration) + 1
 
 
 def describe_incident(incident: Incident, now: datetime, actions: Mapping[str, str]) -> Document:

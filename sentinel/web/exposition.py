@@ -32,6 +32,8 @@ PLAIN_1 = "text/plain; version=1.0.0; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 Pieces = Callable[[bool], Iterator[bytes]]
 """`pieces(openmetrics)`: the text bit by bit; an empty piece is a good moment to rest."""
+Settle = Callable[[], Awaitable[None]]
+"""Writes down what totals were counted."""
 
 
 def choose_format(accept: str) -> str:
@@ -71,6 +73,10 @@ def _weight(text: str) -> float:
         return 0.0
 
 
+async def keep_nothing() -> None:
+    """Where no total outlives its process."""
+
+
 @dataclass(slots=True)
 class Sheet:
     """One rendered exposition, in pieces; compressed once, for the first who wants it so."""
@@ -88,8 +94,10 @@ class Sheet:
 class MetricsPage:
     """The exposition in both formats, each shared for METRICS_EVERY; one is made at a time."""
 
-    def __init__(self, pieces: Pieces, monotonic: Callable[[], float]) -> None:
-        self._pieces, self._lock = pieces, asyncio.Lock()
+    def __init__(
+        self, pieces: Pieces, monotonic: Callable[[], float], settle: Settle = keep_nothing
+    ) -> None:
+        self._pieces, self._settle, self._lock = pieces, settle, asyncio.Lock()
         self._sheets = {
             openmetrics: Shared(self._make(openmetrics), METRICS_EVERY, monotonic)
             for openmetrics in (False, True)
@@ -98,7 +106,9 @@ class MetricsPage:
     def _make(self, openmetrics: bool) -> Callable[[], Awaitable[Sheet]]:
         async def make() -> Sheet:
             async with self._lock:
-                return Sheet(await gather_pieces(self._pieces(openmetrics)))
+                sheet = Sheet(await gather_pieces(self._pieces(openmetrics)))
+            await self._settle()  # a total that was shown does not go back by a kill
+            return sheet
 
         return make
 

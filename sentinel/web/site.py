@@ -19,7 +19,7 @@ from sentinel.clock import utcnow
 from sentinel.core.foreign.host import HostName
 from sentinel.core.foreign.visible import make_document_visible
 from sentinel.store import Reader
-from sentinel.web.exposition import MetricsPage, Pieces
+from sentinel.web.exposition import MetricsPage, Pieces, Settle, keep_nothing
 from sentinel.web.readers import Readers
 from sentinel.web.shared import Shared
 
@@ -42,7 +42,8 @@ class Site:
     hosts: Callable[[], Sequence[HostName]]
     """Those that are served: a reload may change them."""
     reports: Path | None
-    runbook: Callable[[str], str | None]
+    runbooks: Callable[[str], str | None]
+    """The text of a runbook by its name; None when there is none."""
     now: Callable[[], datetime]
     templates: Environment
     static: dict[str, tuple[str, bytes]]
@@ -91,9 +92,10 @@ def make_site(
     document: Callable[[Reader, datetime], dict[str, Any]],
     *,
     reports: Path | None = None,
-    runbook: Callable[[str], str | None] = lambda _name: None,
+    runbooks: Callable[[str], str | None] = lambda _name: None,
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
+    settle: Settle = keep_nothing,
 ) -> Site:
     """Put a site together. The status is shared only while it is being made."""
     readers = Readers()
@@ -105,12 +107,12 @@ def make_site(
         store=store,
         readers=readers,
         turns=asyncio.Semaphore(TURNS),
-        metrics=MetricsPage(metrics, monotonic),
+        metrics=MetricsPage(metrics, monotonic, settle),
         status=Shared(render_status, 0.0, monotonic),
         ready=ready,
         hosts=hosts,
         reports=reports,
-        runbook=runbook,
+        runbooks=runbooks,
         now=now,
         templates=load_templates(),
         static=load_static(),

@@ -9,7 +9,6 @@ import asyncio
 import os
 import random
 import resource
-import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -180,13 +179,6 @@ async def run(system: str, count: int, capfd: pytest.CaptureFixture[str]) -> Non
     sys.stdout.write(f"HOSTILE_SEED={seed}: {count} hostile answers of {system}\n")
     assert not faults, (seed, len(faults), faults[:20])
     assert "Traceback" not in said, (seed, said[-3000:])
-
-
-@pytest.fixture(autouse=True)
-def one_trust(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To read the issuers that a machine knows costs 20 ms for each client."""
-    context = ssl.create_default_context()
-    monkeypatch.setattr(HttpClient, "_trust", lambda _self: context)
 
 
 @pytest.mark.parametrize("system", MAKE)

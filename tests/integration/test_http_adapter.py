@@ -605,6 +605,44 @@ async def test_hostile_headers_are_a_target_error(head):
         assert said.status == 200
 
 
+@pytest.mark.parametrize("status", ["000", "042", "099", "600", "999"])
+async def test_a_number_that_is_no_status_is_a_broken_answer(status):
+    """HTTP has statuses of 100 to 599 (RFC 9110 §15)."""
+
+    async def talk(reader, writer):
+        await reader.readline()
+        writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\nok".encode())
+        await writer.drain()
+
+    async with raw_server(talk) as address:
+        with pytest.raises(TargetRejected, match=f"not a valid answer: {status} is no status"):
+            await ask(address)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"Content-Length: 2\r\n\r\nok",
+        b"\r\nok",
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"\r\nHTTP/1.1 500 X\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("before", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"])
+@pytest.mark.parametrize("status", [204, 304])
+async def test_an_answer_without_a_body_has_none(status, before, behind):
+    """What comes behind it, be it in the same packet, does not spoil it."""
+
+    async def talk(reader, writer):
+        await reader.readline()
+        writer.write(before + f"HTTP/1.1 {status} X\r\n".encode() + behind)
+        await writer.drain()
+
+    async with raw_server(talk) as address:
+        said = await ask(address)
+    assert (said.status, said.body) == (status, b"")
+
+
 async def test_unknown_name_is_our_side():
     """C5: a name without an address is unknown."""
 
@@ -645,8 +683,7 @@ async def test_descriptors_exhausted_is_our_side(monkeypatch):
         raise OSError(24, "Too many open files")
 
     async with client_of("http://127.0.0.1:9") as client:
-        await client._opened()
-        monkeypatch.setattr("aiohappyeyeballs.impl.socket.socket", no_socket)
+        monkeypatch.setattr("sentinel.adapters.network.tcp.socket.socket", no_socket)
         with pytest.raises(NotMeasurable, match="own limit"):
             await client.request("GET", "/", timeout=1)
 

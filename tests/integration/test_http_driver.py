@@ -208,7 +208,7 @@ async def test_a_replaced_client_is_used(service):
         clients["manager"] = HttpClient("manager", client.base_url)
         assert (await driver.observe()).running is True
         await clients["manager"].close()
-        assert client._session is None
+        assert client._connections.opened == 0
 
 
 STATUS = StatusRequest(path="/s", expect=[200], stopped=[404], running="$.up", start_id="$.id")

@@ -310,6 +310,8 @@ def test_certificate_near_its_end_is_degraded(days, status):
         {"headers": {"A": "b\r\nC: d"}},
         {"method": "BREW"},
         {"expect": []},
+        {"expect": [999]},
+        {"expect": [0]},
         {"max_body": "2MB"},
         {"deadline": 5},
     ],

@@ -118,7 +118,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         lambda: made.ready,
         lambda: [*listen_hosts("127.0.0.1", made.port), *made.trusted],
         reports=made.reports,
-        runbook={"bus-pending": "# <b>Pending</b>"}.get,
+        runbooks={"bus-unreachable": "# <b>Nobody answers</b>\n"}.get,
         now=lambda: at(100),
         monotonic=lambda: made.clock,
     )
@@ -155,7 +155,7 @@ async def test_every_route_answers_with_security_headers(world: World) -> None:
     """
     (world.reports / "r.md").write_text("text")
     names = {"/reports/{name}": "r.md", "/static/{name}": "page.css"}
-    names["/runbooks/{name}"] = "bus-pending"
+    names["/runbooks/{name}"] = "bus-unreachable"
     for route in ROUTES:
         path = route.path.replace("{id}", "I1").replace("{name}", names.get(route.path, ""))
         answer, _ = await world.get(path)
@@ -326,6 +326,15 @@ async def test_reports_are_served_sandboxed(world: World) -> None:
     listed = json.loads((await world.get("/api/v1/reports"))[1])
     assert listed[0]["files"] == ["recovery-1.html"]
     assert "/reports/recovery-1.html" in (await world.get("/reports/"))[1]
+
+
+async def test_runbooks_are_shown_as_text(world: World) -> None:
+    """Where alerts and dashboards lead: the Markdown as it is; a name that is not there is 404."""
+    answer, text = await world.get("/runbooks/bus-unreachable")
+    assert (answer.content_type, text) == ("text/plain", "# <b>Nobody answers</b>\n")
+    for name in ("bus", "..%2f..%2fetc%2fpasswd"):
+        answer, _ = await world.get(f"/runbooks/{name}")
+        assert answer.status == 404
 
 
 @pytest.mark.parametrize(
@@ -562,10 +571,3 @@ async def test_objectives_are_shown_with_what_nobody_measured(world: World) -> N
     assert "Bus &lt;i&gt;is&lt;/i&gt; up" in page
     assert "98.5 %" in page
     assert "observed 5 min of 30 d" in page
-
-
-async def test_runbooks_that_alerts_lead_to_are_plain_text(world: World) -> None:
-    """As it is written, never as markup; another name is not found."""
-    answer, text = await world.get("/runbooks/bus-pending")
-    assert (answer.content_type, text) == ("text/plain", "# <b>Pending</b>")
-    assert (await world.get("/runbooks/..%2Fsecret"))[0].status == 404

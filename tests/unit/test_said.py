@@ -49,7 +49,7 @@ NOTATION = {
         '{"agent": …}', '{"stream": …}', "[its name, its clock in ns]",
     },
     "lines of Python, in guides for those who write it": {
-        "CHANNEL = Channel(…)", "DRIVER = DriverKind(…)", "KIND = ChoreKind(…)", "KIND = Kind(…)",
+        "BOARD = Board(…)", "CHANNEL = Channel(…)", "DRIVER = DriverKind(…)", "KIND = ChoreKind(…)", "KIND = Kind(…)",
         "REPORT = Report(…)", "async run(options, context) -> Finding",
         "claim_attempt(attempt, shard, policy)",
     },

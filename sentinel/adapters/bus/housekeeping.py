@@ -13,38 +13,31 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
+from sentinel.adapters.bus.script import (
+    DEAD_LETTER,
+    EXPIRING,
+    IDLE_CONSUMERS,
+    RECLAIM,
+    TRIM,
+    CleaningScript,
+    explain,
+)
 from sentinel.adapters.redis import Command, RedisClient
 from sentinel.adapters.redis.reply import display, parse_info, parse_map, parse_time
+from sentinel.adapters.redis.shape import judge_evaluated
 from sentinel.core.bus.delivery import parse_id
 from sentinel.core.bus.housekeeping import GroupState, Member, ServerSign, find_floor
 from sentinel.errors import NotMeasurable, SubjectError, TargetError
 
-_SCRIPTS = Path(__file__).with_name("lua")
 _MAX_READ = 4 * 2**20
 _PAUSE = 0.005
-_FAILED = re.compile(
-    r"SENTINEL (?P<command>\S+) (?P<text>.*?)(?: script: ([0-9a-f]{40}, )?on @.*)?$", re.DOTALL
-)
-_NO_RIGHT = (
-    "no permissions",
-    "No permissions",
-    "can't run this command",
-    "can't access at least one",
-)
 _UNKNOWN = "unknown command"
 
 
 class NoScript(NotMeasurable):
     """This needs a script, and the server permits none."""
-
-
-@cache
-def _read_script(*names: str) -> str:
-    return "\n".join((_SCRIPTS / f"{name}.lua").read_text("utf-8") for name in ("prelude", *names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +108,8 @@ class BusCleaner:
         """Whether EVAL works here; asked once."""
         if self.scripts is None:
             try:
-                self.scripts = await self.client.call("EVAL", "return 1", 0) == 1
+                reply = await self.client.call("EVAL", "return 1", 0)
+                self.scripts = bool(_raise(judge_evaluated(reply, lambda given: given == 1)))
             except TargetError as error:
                 if error.code != "NOPERM" and _UNKNOWN not in error.message:
                     raise
@@ -214,7 +208,9 @@ class BusCleaner:
         )
         rows = [_raise(reply) for reply in replies]
         return [
-            PendingView(display(r[0][0]), display(r[0][1]), r[0][2] / 1000, r[0][3]) if r else None
+            PendingView(display(r[0][0]), display(r[0][1] or b""), r[0][2] / 1000, r[0][3])
+            if r
+            else None
             for r in rows
         ]
 
@@ -235,7 +231,7 @@ class BusCleaner:
             return await self._trim_bounded(order, go=go)
         mode, retention = "go" if go else "look", int(order.retention * 1000)
         words = [mode, order.most, retention, order.keep, order.planned, *order.groups]
-        reply = await self._run(("safe_trim",), [order.key], words)
+        reply = await self._run(TRIM, [order.key], words)
         refused, floor, holder, length, below, removed, more = reply
         return TrimReport(
             display(refused), display(floor), display(holder), length, below, removed, bool(more)
@@ -285,7 +281,8 @@ class BusCleaner:
         why not.
         """
         await self._need_script("to see in the same moment that a consumer holds nothing")
-        reply = await self._run(("idle_consumers",), [key], [group, int(silence * 1000), *names])
+        words = [group, int(silence * 1000), *names]
+        reply = await self._run(IDLE_CONSUMERS, [key], words, len(names))
         return list(map(display, reply))
 
     async def reclaim(
@@ -304,7 +301,7 @@ class BusCleaner:
         """
         if await self.can_script():
             words = [group, heir, int(idle * 1000), int(alive_within * 1000), owner, *ids]
-            reply = await self._run(("pending", "reclaim"), [key], words)
+            reply = await self._run(RECLAIM, [key], words, len(ids))
             verdicts = list(map(display, reply))
             return verdicts if verdicts != ["no_heir"] else ["no_heir"] * len(ids)
         return await self._reclaim_bounded(key, group, heir, ids, idle, alive_within, owner)
@@ -355,7 +352,7 @@ class BusCleaner:
         """
         await self._need_script("to copy and acknowledge in one step")
         words = [group, int(idle * 1000), deliveries, owner, reason, *ids]
-        return list(map(display, await self._run(("pending", "dead_letter"), [key, place], words)))
+        return list(map(display, await self._run(DEAD_LETTER, [key, place], words, len(ids))))
 
     async def expire(
         self, keys: Sequence[str], mode: str, ttl: float, idle: float, types: Sequence[str]
@@ -366,9 +363,9 @@ class BusCleaner:
         if not await self.can_script():
             return await self._expire_bounded(keys, mode, ttl, idle, types)
         words = [mode, int(ttl * 1000), int(idle)]
-        script = _read_script("expiring")
-        commands = [("EVAL", script, 1, key, *words, *types) for key in keys]
-        return [display(self._checked(reply)) for reply in await self.client.pipeline(commands)]
+        commands = [("EVAL", EXPIRING.text, 1, key, *words, *types) for key in keys]
+        replies = await self.client.pipeline(commands)
+        return [display(EXPIRING.take(reply)) for reply in replies]
 
     async def _expire_bounded(
         self, keys: Sequence[str], mode: str, ttl: float, idle: float, types: Sequence[str]
@@ -403,35 +400,14 @@ class BusCleaner:
                 code="NOSCRIPTS",
             )
 
-    async def _run(self, scripts: Sequence[str], keys: Sequence[str], words: Sequence[Any]) -> Any:
+    async def _run(
+        self, script: CleaningScript, keys: Sequence[str], words: Sequence[Any], things: int = 0
+    ) -> Any:
         try:
-            return await self.client.call("EVAL", _read_script(*scripts), len(keys), *keys, *words)
+            reply = await self.client.call("EVAL", script.text, len(keys), *keys, *words)
         except TargetError as error:
-            raise _explain(error) from error
-
-    @staticmethod
-    def _checked(reply: Any) -> Any:
-        if isinstance(reply, TargetError):
-            raise _explain(reply)
-        return reply
-
-
-def _explain(error: TargetError) -> TargetError:
-    """What failed inside a script, in the words of that command."""
-    found = _FAILED.search(error.message)
-    if found is None:
-        return error
-    command, text = found["command"].lower(), found["text"].removeprefix("ERR ")
-    if any(sign in text for sign in _NO_RIGHT):
-        message = f"permission denied: the '{command}' command in a script: {text}"
-        return NotMeasurable(
-            message, f"add +{command}, for these keys, to sentinel's ACL", code="NOPERM"
-        )
-    code = text.split(" ", 1)[0]
-    kind = (
-        SubjectError if code in {"WRONGTYPE", "NOGROUP"} or "no such key" in text else type(error)
-    )
-    return kind(f"{command}: {text}", error.guidance, code=code if code.isupper() else "")
+            raise explain(error) from error
+        return script.take(reply, things)
 
 
 def _text(raw: bytes) -> str | None:

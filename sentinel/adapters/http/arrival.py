@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
-
-import aiohttp
 
 from sentinel.errors import TargetError
 
@@ -16,23 +12,11 @@ class Way:
     """How far one request came."""
 
     connected: bool = False
+    """Whether it found a connection: before, nothing can be sent."""
 
 
-def make_tracing() -> aiohttp.TraceConfig:
-    """Has each request's `Way` note that it found a connection: before, nothing can be sent."""
-    config = aiohttp.TraceConfig()
-    config.on_connection_create_end.append(_note_connected)
-    return config
-
-
-async def _note_connected(_session: Any, context: SimpleNamespace, _params: Any) -> None:
-    way = context.trace_request_ctx
-    if way is not None:
-        way.connected = True
-
-
-class NeverSent(TimeoutError):
-    """The time was over before there was a connection."""
+class NeverSent(Exception):
+    """No connection came about, or not in time. Its cause says why, where anybody knows."""
 
 
 def may_have_arrived(error: TargetError) -> bool:
@@ -41,6 +25,4 @@ def may_have_arrived(error: TargetError) -> bool:
     What the budget or a back-off held back has no cause; what found no connection was never sent.
     """
     cause = error.__cause__
-    return cause is not None and not isinstance(
-        cause, aiohttp.ClientConnectorError | aiohttp.InvalidURL | NeverSent
-    )
+    return cause is not None and not isinstance(cause, NeverSent)

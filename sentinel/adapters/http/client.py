@@ -1,7 +1,8 @@
-"""HTTP targets: one session per resource, a request budget, total deadlines, a limit on the body.
+"""HTTP targets: a request budget, total deadlines, a limit on the body.
 
 Each request uses a connection of its own, as a new user would: a held one hides a full backlog, a
-moved name and a certificate that expired in the meantime.
+moved name and a certificate that was replaced in the meantime. Who asks for it (`keep`) shares
+kept ones, which are opened anew once a minute.
 """
 
 from __future__ import annotations
@@ -12,27 +13,24 @@ import ssl
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.connector import Connection
-from aiohttp.http_exceptions import LineTooLong
 
-from sentinel.adapters.http.arrival import NeverSent, Way, make_tracing
+from sentinel.adapters.http.arrival import NeverSent, Way
+from sentinel.adapters.http.error import FOREIGN, no_status, translate, unusable
+from sentinel.adapters.http.exchange import Answer, Connections, Request, read_target
 from sentinel.adapters.http.redirect import is_same_origin, leave_origin, next_hop
 from sentinel.adapters.network.resolver import Resolver
-from sentinel.adapters.network.tcp import unreachable, who_answers
-from sentinel.adapters.network.tls import judge_certificate, trust
+from sentinel.adapters.network.tcp import who_answers
+from sentinel.adapters.network.tls import find_trust
 from sentinel.clock import utcnow
 from sentinel.core.quantity import format_duration
 from sentinel.core.servers.pace import Pacer, RequestBudget
 from sentinel.errors import (
     NotMeasurable,
-    TargetError,
     TargetRejected,
     TargetUnreachable,
     WrongTarget,
@@ -41,12 +39,10 @@ from sentinel.errors import (
 from sentinel.strict.file import UnreadableFile
 
 MAX_BODY = 65536
-MAX_HEADERS = 1000
-MAX_HEADER = 65536
-"""Bytes of one line of a head, and of one header: ours to read, and four times what servers send."""
 _MAX_BACK_OFF = 900.0
 _BACK_OFF_WITHOUT_WORD = 30.0
 _REDIRECTS = {301, 302, 303, 307, 308}
+_STATUSES = range(100, 600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +51,8 @@ class HttpResponse:
 
     `truncated` says that the body went on. `retry_after`: seconds for which a 429 or 503 asks us to
     stay away. `packed` names an encoding that is not undone here: then the body can't be read.
+    `phases` are the seconds of what the last request did: `resolve`, `connect` and `tls` only where
+    a connection was opened for it, then `answer` to its head, and `body`.
     """
 
     status: int
@@ -65,6 +63,7 @@ class HttpResponse:
     retry_after: float | None = None
     certificate_expires: datetime | None = None
     packed: str = ""
+    phases: Mapping[str, float] = field(default_factory=dict)
 
 
 class HttpClient:
@@ -99,8 +98,7 @@ class HttpClient:
         self._ca_file = ca_file
         self._certificate_file, self._key_file = certificate_file, key_file
         self._resolver = resolver or Resolver()
-        self._session: aiohttp.ClientSession | None = None
-        self._opening = asyncio.Lock()
+        self._connections = Connections(self._resolver, monotonic, self._find_trust)
 
     async def request(
         self,
@@ -112,20 +110,22 @@ class HttpClient:
         timeout: float,  # noqa: ASYNC109 - the deadline is total, and it is ours to keep
         max_body: int = MAX_BODY,
         redirects: int = 0,
+        keep: bool = False,
     ) -> HttpResponse:
         """Send one request and read the answer within `timeout` seconds in all.
 
         At most `redirects` redirects are followed, each only on the same host and never from https
         to http. Credentials stay within the origin (scheme, host, port): behind it neither they nor
         any other header of the caller are sent, and a body is not. An answer of 429, or of 503
-        that says when to come back, stops all requests of this client for that time.
+        that says when to come back, stops all requests of this client for that time. `keep` uses a
+        kept connection where one is there, and keeps it.
         """
         with name_resource(self.name):
             self._admit_again()
             url = self.base_url.rstrip("/") + path
             sent = {**self._headers, **(headers or {})}
             way = Way()
-            work = self._follow(method, url, sent, body, max_body, redirects, way)
+            work = self._follow(Asked(method, url, sent, body, max_body, keep, way), redirects)
             return self._note(await self._within(timeout, work, way))
 
     async def _within(
@@ -142,7 +142,7 @@ class HttpClient:
             ) from (error if way.connected else NeverSent())
         except aiohttp.ServerDisconnectedError as error:
             raise await self._identify() or translate(error) from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except FOREIGN as error:
             raise translate(error) from error
 
     def succeed(self, former: HttpClient) -> None:
@@ -157,10 +157,8 @@ class HttpClient:
             self._pacer.follow(budget)
 
     async def close(self) -> None:
-        """Close the session."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        """Close every connection."""
+        self._connections.close()
 
     def _admit_again(self) -> None:
         """Refuse while the target has asked us to stay away."""
@@ -197,29 +195,16 @@ class HttpClient:
         self._wait_until = self._monotonic() + wait
         return replace(response, retry_after=wait)
 
-    async def _follow(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        max_body: int,
-        redirects: int,
-        way: Way,
-    ) -> HttpResponse:
+    async def _follow(self, asked: Asked, redirects: int) -> HttpResponse:
         asked_to_keep = False
         for left in range(redirects, -1, -1):
-            response = await self._once(method, url, headers, body, max_body, way)
+            response = await self._once(asked)
             target = response.headers.get("Location", "")
             if response.status not in _REDIRECTS or not target or redirects == 0:
                 return response
             asked_to_keep |= "Set-Cookie" in response.headers
             if left:
-                method, body = ("GET", None) if response.status == 303 else (method, body)
-                hop = next_hop(url, target)
-                if not is_same_origin(hop, url):
-                    headers = leave_origin(headers, body, hop)
-                url = hop
+                asked = asked.go_on(response.status, target)
         if asked_to_keep:
             raise NotMeasurable(
                 f"more than {redirects} redirects, which set a cookie: sentinel keeps none",
@@ -230,34 +215,23 @@ class HttpClient:
             f"more than {redirects} redirects", "a redirect loop?", code=str(response.status)
         )
 
-    async def _once(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        max_body: int,
-        way: Way,
-    ) -> HttpResponse:
+    async def _once(self, asked: Asked) -> HttpResponse:
         self._spend()
         begin = self._monotonic()
-        session = await self._opened()
-        async with session.request(
-            method, url, headers=headers, data=body, allow_redirects=False, trace_request_ctx=way
-        ) as answer:
-            raw, truncated = await _read(answer.content, max_body)
-            packed = _encoding(answer)
-            content, cut = _unpack(raw, packed, max_body)
-            answer.close()
-        seconds = self._monotonic() - begin
+        answer = await self._connections.send(asked.write())
+        if answer.status not in _STATUSES:
+            raise no_status(answer.status)
+        packed = _encoding(answer)
+        content, cut = _unpack(answer.body, packed, asked.max_body)
         return HttpResponse(
             answer.status,
             answer.headers,
             content,
-            seconds,
-            truncated or cut,
+            self._monotonic() - begin,
+            answer.truncated or cut,
             certificate_expires=_expiry(answer),
             packed="" if packed in _READABLE else packed,
+            phases=answer.phases,
         )
 
     async def _identify(self) -> WrongTarget | None:
@@ -272,45 +246,12 @@ class HttpClient:
             f"not an HTTP server: {kind} answers there", "check the address of this resource"
         )
 
-    async def _opened(self) -> aiohttp.ClientSession:
-        """The session, made in the running loop; its TLS context costs 20 ms and files once."""
-        if self._session is None:
-            async with self._opening:
-                return self._session or self._open(await self._find_trust())
-        return self._session
-
     async def _find_trust(self) -> ssl.SSLContext:
-        """Files are read by a thread: their disk may be away."""
-        if self._ca_file or self._certificate_file:
-            return await asyncio.to_thread(self._trust)
-        return self._trust()
-
-    def _open(self, context: ssl.SSLContext) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            resolver=_Names(self._resolver),
-            use_dns_cache=False,
-            force_close=True,
-            limit=0,
-            ssl=context,
-        )  # no limit: to wait for a connection of our own would look like a target that does not answer
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            response_class=_Response,
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-            read_bufsize=16384,
-            max_line_size=MAX_HEADER,
-            max_field_size=MAX_HEADER,
-            max_headers=MAX_HEADERS,
-            trace_configs=[make_tracing()],
-        )
-        return self._session
-
-    def _trust(self) -> ssl.SSLContext:
         """Whom we trust, and who we are. A file that can't be read is ours: nobody was asked."""
         try:
-            return trust(self._ca_file, self._certificate_file, self._key_file)
+            return await asyncio.to_thread(
+                find_trust, self._ca_file, self._certificate_file, self._key_file
+            )
         except (UnreadableFile, OSError, ValueError) as error:
             text = getattr(error, "message", "") or getattr(error, "strerror", "")
             raise NotMeasurable(
@@ -320,44 +261,35 @@ class HttpClient:
             ) from error
 
 
-class _Response(aiohttp.ClientResponse):
-    """Keeps the server's certificate: the connection of a short answer is gone before its caller
-    sees it.
-    """
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request as the caller means it; a redirect makes another one of it."""
 
-    certificate: Mapping[str, Any] | None = None
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    max_body: int
+    keep: bool
+    way: Way
 
-    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        if connection.transport is not None:
-            self.certificate = connection.transport.get_extra_info("peercert")
-        return await super().start(connection)
+    def write(self) -> Request:
+        """As it is sent. Raises NotMeasurable."""
+        try:
+            target = read_target(self.url)
+        except ValueError as error:
+            raise unusable(error) from None
+        return Request(
+            self.method, target, self.headers, self.body, self.max_body, self.keep, self.way
+        )
 
-
-class _Names(AbstractResolver):
-    """aiohttp's view of our resolver."""
-
-    def __init__(self, resolver: Resolver) -> None:
-        self._resolver = resolver
-
-    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:  # noqa: ARG002
-        return [
-            ResolveResult(hostname=host, host=address, port=port, family=found, proto=0, flags=0)
-            for found, address, port in await self._resolver.addresses(host, port)
-        ]
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
-async def _read(content: aiohttp.StreamReader, limit: int) -> tuple[bytes, bool]:
-    """At most `limit` bytes, and whether there was more."""
-    body = b""
-    while len(body) <= limit:
-        chunk = await content.read(limit + 1 - len(body))
-        if not chunk:
-            return body, False
-        body += chunk
-    return body[:limit], True
+    def go_on(self, status: int, location: str) -> Asked:
+        """What is asked where a redirect leads. Raises TargetRejected where we do not go."""
+        method, body = ("GET", None) if status == 303 else (self.method, self.body)
+        hop, headers = next_hop(self.url, location), self.headers
+        if not is_same_origin(hop, self.url):
+            headers = leave_origin(headers, body, hop)
+        return replace(self, method=method, body=body, url=hop, headers=headers)
 
 
 _READABLE = {"", "gzip", "x-gzip", "deflate"}
@@ -367,7 +299,7 @@ _MEMBERS = 100
 _UNPACKED = {"", "identity", "chunked"}
 
 
-def _encoding(answer: aiohttp.ClientResponse) -> str:
+def _encoding(answer: Answer) -> str:
     """How the body is packed: codings may stand in several headers and lists, and a server may pack
     for the transfer (RFC 9110 §8.4, RFC 9112 §6.1). "" for not at all.
     """
@@ -400,10 +332,6 @@ def _unpack(raw: bytes, encoding: str, limit: int) -> tuple[bytes, bool]:
     return content, True
 
 
-def _short(text: str) -> str:
-    return ascii(" ".join(text.split())[:200])
-
-
 def _retry_after(response: HttpResponse) -> float | None:
     """Seconds to stay away: of 429 always, of 503 only when it says so (RFC 9110 §10.2.3, RFC 6585
     §4).
@@ -425,70 +353,10 @@ def _until(date: str) -> float | None:
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - utcnow().timestamp()
 
 
-def _expiry(answer: aiohttp.ClientResponse) -> datetime | None:
-    certificate = getattr(answer, "certificate", None)
+def _expiry(answer: Answer) -> datetime | None:
+    certificate = answer.certificate
     return (
         datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
         if certificate
         else None
     )
-
-
-def translate(error: BaseException) -> TargetError:
-    """An aiohttp or socket error in our words."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return judge_certificate(error.certificate_error)
-    if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return TargetRejected(
-            f"TLS: {_cause(error)}", "does the server speak TLS, and a version of this century?"
-        )
-    if isinstance(error, aiohttp.InvalidURL):
-        return NotMeasurable(
-            f"not a usable address: {_short(str(error))}", "correct the address of this resource"
-        )
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return unreachable(error.os_error)
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return TargetUnreachable(
-            "closed the connection without an answer", "is the process crashing on requests?"
-        )
-    if isinstance(error, aiohttp.ClientResponseError):
-        return _malformed(error)
-    if isinstance(error, aiohttp.ClientPayloadError | ValueError):
-        return TargetRejected(
-            f"broken body: {_short(str(error))}", "the answer ended early or is malformed"
-        )
-    if isinstance(error, OSError):
-        return unreachable(error)
-    return TargetUnreachable(
-        f"unreachable: {_short(str(error))}", "is the process running, and the address right?"
-    )
-
-
-def _cause(error: aiohttp.ClientConnectorError) -> str:
-    return error.os_error.strerror or str(error.os_error)
-
-
-def _is_own_limit(error: BaseException) -> bool:
-    """Whether the client library stopped reading a head because of its length, not of its form."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, LineTooLong) or "Too many headers" in str(cause):
-            return True
-        cause = cause.__cause__
-    return False
-
-
-def _malformed(error: aiohttp.ClientResponseError) -> TargetError:
-    text = _short(error.message)
-    if _is_own_limit(error):
-        return NotMeasurable(
-            f"own limit: more than {MAX_HEADER} bytes in a header, or {MAX_HEADERS} headers",
-            "look at the server's headers",
-            code="HEADER",
-        )
-    if error.message.startswith("Bad status line"):
-        return WrongTarget(
-            f"not an HTTP server: {text}", "check the address: another kind of server answers there"
-        )
-    return TargetRejected(f"not a valid answer: {text}", "look at the server's headers")

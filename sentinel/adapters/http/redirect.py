@@ -18,7 +18,7 @@ def next_hop(url: str, location: str) -> str:
     """Where a redirect leads. Within the origin the address keeps its user and password; whom the
     redirect itself names is nobody that the operator chose.
     """
-    before, after = urlsplit(url), urlsplit(urljoin(url, location))
+    before, after = urlsplit(url), _read_location(url, location)
     if after.scheme not in _PORTS or after.hostname != before.hostname:
         raise TargetRejected(
             f"redirects away to {_without_secrets(after)}",
@@ -34,6 +34,20 @@ def next_hop(url: str, location: str) -> str:
         user, sign, _ = before.netloc.rpartition("@")
         place = f"{user}{sign}{place}"
     return after._replace(netloc=place).geturl()
+
+
+def _read_location(url: str, location: str) -> SplitResult:
+    """Where a redirect leads, read as a browser reads it; TargetRejected for what is no address."""
+    try:
+        parts = urlsplit(urljoin(url, location))
+        parts.port  # noqa: B018 - it is read when it is asked for
+    except ValueError:  # what it says may hold a part of a password
+        raise TargetRejected(
+            "redirects to what is no address",
+            "look at the header Location of its answer",
+            code="LOCATION",
+        ) from None
+    return parts
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

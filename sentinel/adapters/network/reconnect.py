@@ -34,9 +34,14 @@ class Reconnect:
         self._next = 0.0
         self._last: TargetError | None = None
 
+    @property
+    def wait(self) -> float:
+        """Seconds until the next try."""
+        return max(self._next - self._monotonic(), 0.0) if self._last is not None else 0.0
+
     def admit(self) -> None:
         """Pass, or raise the last error again with the time of the next try."""
-        wait = self._next - self._monotonic()
+        wait = self.wait
         if self._last is None or wait <= 0:
             return
         message = f"{self._last.message} (next try in {wait:.1f} s)"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import ssl
+import threading
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from sentinel.core.fault import Status
 from sentinel.errors import NotMeasurable, TargetError, TargetRejected
@@ -86,13 +90,33 @@ async def check_files(names: Iterable[str]) -> None:
                 raise
 
 
-def trust(ca_file: str = "", certificate_file: str = "", key_file: str = "") -> ssl.SSLContext:
-    """Whom we trust, and who we are. Raises UnreadableFile, OSError for what is no certificate."""
+_TRUSTS: weakref.WeakValueDictionary[bytes, ssl.SSLContext] = weakref.WeakValueDictionary()
+"""One context for the same files: it costs 20 ms and half a megabyte, and a thousand resources have
+the same trust store.
+"""
+_MAKING = threading.Lock()
+
+
+def find_trust(ca_file: str = "", certificate_file: str = "", key_file: str = "") -> ssl.SSLContext:
+    """Whom we trust, and who we are: one context for all who name files of the same content. Raises
+    UnreadableFile, OSError for what is no certificate. To be called by a thread: it reads files.
+    """
+    issuers = read_pem(ca_file) if ca_file else b""
+    own = read_pem(certificate_file) if certificate_file else b""
+    own += b"\n" + read_pem(key_file) if own and key_file else b""
+    key = hashlib.sha256(issuers).digest() + hashlib.sha256(own).digest()
+    with _MAKING:
+        found = _TRUSTS.get(key)
+        if found is None:
+            found = _TRUSTS[key] = _trust(issuers, own)
+    return found
+
+
+def _trust(issuers: bytes, own: bytes) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    if ca_file:
-        context.load_verify_locations(cadata=read_pem(ca_file).decode("ascii", "ignore"))
-    if certificate_file:
-        own = read_pem(certificate_file) + b"\n" + (read_pem(key_file) if key_file else b"")
+    if issuers:
+        context.load_verify_locations(cadata=issuers.decode("ascii", "ignore"))
+    if own:
         # OpenSSL takes a name only: that of a copy in memory, which nobody can replace meanwhile.
         copy = os.memfd_create("sentinel-certificate", os.MFD_CLOEXEC)
         try:
@@ -103,3 +127,19 @@ def trust(ca_file: str = "", certificate_file: str = "", key_file: str = "") -> 
         finally:
             os.close(copy)
     return context
+
+
+class GoingOn:
+    """A context that goes on with a TLS session (RFC 8446 §2.2), for one connection."""
+
+    __slots__ = ("_context", "_session")
+
+    def __init__(self, context: ssl.SSLContext, session: ssl.SSLSession) -> None:
+        self._context = context
+        self._session = session
+
+    def wrap_bio(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, **options: Any
+    ) -> ssl.SSLObject:
+        """As `ssl.SSLContext`: all that asyncio asks of one."""
+        return self._context.wrap_bio(incoming, outgoing, session=self._session, **options)

@@ -12,6 +12,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 from psycopg import pq
@@ -19,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from sentinel.adapters.network.resolver import Resolver
 from sentinel.errors import NotMeasurable
+from sentinel.strict.file import UnreadableFile, read_regular_file
 
 PORT = 5432
 OWN_NAME = "sentinel"
@@ -35,6 +37,8 @@ _SAFE_FAULTS = (
     "weak sslmode",
 )
 """libpq may quote what it can't read: only these of its words are kept."""
+_PASSFILE_LINE = re.compile(r"(?!#)(?:(?:\\.|[^:\\])*:){4}(.*)")
+_MAX_PASSFILE = 64 << 10
 _OWN = {
     "statement_timeout",
     "lock_timeout",
@@ -90,6 +94,25 @@ def find_dsn_secrets(dsn: str) -> list[str]:
     except psycopg.Error:
         return []
     return [str(settings[name]) for name in ("password", "sslpassword") if settings.get(name)]
+
+
+def find_client_secrets(dsn: str) -> list[str]:
+    """The passwords that libpq finds by itself: of a service, of its environment, of each line of
+    the file in which it looks (host:port:database:user:password, `\\` before a sign that counts).
+    """
+    try:
+        settings = read_settings(dsn)
+    except (psycopg.Error, ValueError):
+        return []
+    found = [settings.get(name, "") for name in ("password", "sslpassword")]
+    file = Path(settings.get("passfile") or Path.home() / ".pgpass")
+    try:
+        lines = read_regular_file(file, _MAX_PASSFILE).data.decode("utf-8", "replace").splitlines()
+    except (UnreadableFile, RuntimeError):
+        lines = []
+    entries = filter(None, map(_PASSFILE_LINE.fullmatch, lines))
+    found += [re.sub(r"\\(.)", r"\1", entry[1]) for entry in entries]
+    return [password for password in found if password]
 
 
 async def find_places(settings: dict[str, str], resolver: Resolver) -> list[Place]:

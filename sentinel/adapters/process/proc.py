@@ -8,8 +8,26 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from sentinel.clock import read_lead
 from sentinel.core.servers.process import Descriptors, ProcessFigures
 from sentinel.errors import NotMeasurable
+
+_SAME_CLOCK = 0.4
+"""Seconds by which the wall clock may drift against uptime before boot time is read anew."""
+_BOOTED: dict[str, tuple[float, float]] = {}
+"""By the place of a /proc: by how much the wall clock was ahead of uptime, and the boot time then."""
+
+
+def _read(path: str) -> str:
+    """A file of /proc, without what a text stream asks of it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = b""
+        while piece := os.read(descriptor, 65536):
+            data += piece
+    finally:
+        os.close(descriptor)
+    return data.decode(errors="replace")
 
 
 class ProcReader:
@@ -17,13 +35,14 @@ class ProcReader:
 
     def __init__(self, root: Path = Path("/proc")) -> None:
         self._root = root
+        self._place = str(root)
         self._ticks = os.sysconf("SC_CLK_TCK")
         self._page = os.sysconf("SC_PAGE_SIZE")
 
     def process(self, pid: int) -> ProcessFigures | None:
         """The process, or None when there is none of that number."""
         try:
-            line = (self._root / str(pid) / "stat").read_text(errors="replace")
+            line = _read(f"{self._place}/{pid}/stat")
         except (FileNotFoundError, ProcessLookupError):
             return None
         except PermissionError as error:
@@ -44,10 +63,10 @@ class ProcReader:
 
     def descriptors(self, pid: int) -> Descriptors | None:
         """Open descriptors and their limit, or None when the process is gone."""
-        folder = self._root / str(pid)
+        folder = f"{self._place}/{pid}"
         try:
-            count = len(os.listdir(folder / "fd"))  # noqa: PTH208 - only the number is wanted
-            limits = (folder / "limits").read_text(errors="replace")
+            count = len(os.listdir(f"{folder}/fd"))  # noqa: PTH208 - only the number is wanted
+            limits = _read(f"{folder}/limits")
         except (FileNotFoundError, ProcessLookupError):
             return None
         except PermissionError as error:
@@ -79,9 +98,14 @@ class ProcReader:
         return raw.rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
 
     def _boot_time(self) -> float:
-        for line in (self._root / "stat").read_text(errors="replace").splitlines():
+        # It moves with the wall clock, and with nothing else: the file has a line for each processor.
+        lead, known = read_lead(), _BOOTED.get(self._place)
+        if known is not None and abs(known[0] - lead) < _SAME_CLOCK:
+            return known[1]
+        for line in _read(f"{self._place}/stat").splitlines():
             if line.startswith("btime "):
-                return float(line.split()[1])
+                _BOOTED[self._place] = lead, float(line.split()[1])
+                return _BOOTED[self._place][1]
         raise NotMeasurable(f"{self._root}/stat tells no boot time", "is it a Linux /proc?")
 
     def _forbidden(self, pid: int, file: str) -> NotMeasurable:

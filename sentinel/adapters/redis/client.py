@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import redis.asyncio as aredis
@@ -38,6 +38,9 @@ from sentinel.errors import (
     WrongTarget,
     name_resource,
 )
+
+if TYPE_CHECKING:
+    from sentinel.adapters.redis.shared import SharedLine
 
 Command = Sequence[Any]
 
@@ -98,6 +101,8 @@ class RedisClient:
         self._client.response_callbacks.clear()
         self._pool = pool
         self._reconnect = Reconnect(f"{name} (Redis)", monotonic)
+        self.shared: SharedLine | None = None
+        """The connection that small questions share (`sentinel/adapters/redis/shared.py`)."""
 
     async def call(self, *command: Any) -> Any:
         """Send one command, once; the raw reply."""
@@ -187,6 +192,8 @@ class RedisClient:
 
     async def close(self) -> None:
         """Close all connections."""
+        if self.shared is not None:
+            await self.shared.close()
         await self._client.aclose()
         await self._pool.disconnect()
 
@@ -206,6 +213,11 @@ class RedisClient:
                 raise
             finally:
                 await self._pool.release(connection)
+
+    @property
+    def wait_for_next_try(self) -> float:
+        """Seconds until a connection may be tried again."""
+        return self._reconnect.wait
 
     @property
     def timeout(self) -> float:

@@ -36,8 +36,8 @@ def parse_time(reply: Sequence[bytes]) -> float:
 
 def parse_info(reply: bytes) -> dict[str, str]:
     """INFO as a mapping."""
-    lines = (line.partition(":") for line in display(reply).splitlines() if ":" in line)
-    return {field: value.strip() for field, _, value in lines}
+    lines = [line.split(":", 1) for line in display(reply).splitlines() if ":" in line]
+    return {field: value.strip() for field, value in lines}
 
 
 def calls_of(info: Mapping[str, str], command: str) -> int:

@@ -19,27 +19,40 @@ _FIGURES = (
     "|total_connections_received|connected_clients|uptime_in_seconds|second_repl_offset"
     "|master_repl_offset|loading|total_eviction_exceeded_time|expired_keys|connected_slaves"
 )
-_ODD_INFO = re.compile(
-    rf"^(?:(?:{_FIGURES}):(?!-?\d{{1,19}}\r?$)|cmdstat_[^:\r\n]{{1,80}}:(?!calls=\d{{1,19}},))"
-    r"|failed_calls=(?!\d{1,19}(?:\r?$|,))".encode(),
-    re.MULTILINE,
+_ODD_LINE = re.compile(
+    rf"\n(?:(?:{_FIGURES}):(?!-?\d{{1,19}}\r?(?:\n|\Z))"
+    r"|cmdstat_[^:\r\n]{1,80}:(?!calls=\d{1,19},))".encode()
 )
+"""Each begins with a line break: so the search goes from one to the next, and not by letters."""
+_ODD_CALLS = re.compile(rb"failed_calls=(?!\d{1,19}(?:\r?$|,))", re.MULTILINE)
 
 
 def find_odd(command: Sequence[Any], reply: Any) -> str:
     """Why this can't be the reply to a command, for after "answers"; "" when it can."""
     words = [_word(part) for part in command[:2]]
+    if words[0] == "XPENDING" and len(command) > 3:
+        words = ["XPENDING", "ROWS"]
     shape = _SHAPES.get(" ".join(words)) or _SHAPES.get(words[0])
-    if shape is None or shape(reply):
-        return ""
-    return f"{words[0]} with what no Redis would say ({type(reply).__name__})"
+    return "" if shape is None else _find_misfit(words[0], shape, reply)
 
 
 def judge_reply(command: Sequence[Any], reply: Any) -> Any:
     """The reply; a TargetError in its place when no Redis would give it."""
     odd = "" if isinstance(reply, TargetError) else find_odd(command, reply)
-    if not odd:
-        return reply
+    return _refuse(odd) if odd else reply
+
+
+def judge_evaluated(reply: Any, shape: Shape) -> Any:
+    """What a script gave, likewise, by the shape that it gives."""
+    odd = "" if isinstance(reply, TargetError) else _find_misfit("EVAL", shape, reply)
+    return _refuse(odd) if odd else reply
+
+
+def _find_misfit(name: str, shape: Shape, reply: Any) -> str:
+    return "" if shape(reply) else f"{name} with what no Redis would say ({type(reply).__name__})"
+
+
+def _refuse(odd: str) -> WrongTarget:
     return WrongTarget(
         f"not a Redis server: it answers {odd}",
         "check the address: another kind of server answers there",
@@ -117,21 +130,24 @@ def _is_read(reply: Any) -> bool:
     )
 
 
-def _is_owed(reply: Any) -> bool:
-    """XPENDING in both of its forms."""
-    if not isinstance(reply, list):
+def _is_sum(reply: Any) -> bool:
+    """XPENDING of a group: how many, from which id to which, and who has them."""
+    if not isinstance(reply, list) or len(reply) != 4 or not _is_number(reply[0]):
         return False
-    if len(reply) == 4 and type(reply[0]) is int:
-        return _maybe(_is_id)(reply[1]) and _maybe(_is_id)(reply[2])
-    return all(
+    ends = _maybe(_is_id) if reply[0] == 0 else _is_id
+    return ends(reply[1]) and ends(reply[2])
+
+
+_ROWS = _list_of(
+    lambda row: (
         isinstance(row, list)
         and len(row) == 4
         and _is_id(row[0])
         and _maybe(_is_text)(row[1])
         and _is_number(row[2])
         and _is_number(row[3])
-        for row in reply
     )
+)
 
 
 _FIELDS: Mapping[bytes, Shape] = {
@@ -190,7 +206,9 @@ def _is_node(reply: Any) -> bool:
 
 
 def _is_info(reply: Any) -> bool:
-    return isinstance(reply, bytes) and _ODD_INFO.search(reply) is None
+    if not isinstance(reply, bytes) or _ODD_LINE.search(b"\n" + reply) is not None:
+        return False
+    return b"failed_calls=" not in reply or _ODD_CALLS.search(reply) is None
 
 
 _SHAPES: Mapping[str, Shape] = {
@@ -215,7 +233,9 @@ _SHAPES: Mapping[str, Shape] = {
     "XREVRANGE": _ENTRIES,
     "XREAD": _maybe(_is_read),
     "XREADGROUP": _maybe(_is_read),
-    "XPENDING": _is_owed,
+    "XCLAIM": _list_of(_maybe(_is_kept)),
+    "XPENDING": _is_sum,
+    "XPENDING ROWS": _ROWS,
     "XINFO GROUPS": _list_of(_map_with(b"name", b"consumers", b"pending", b"last-delivered-id")),
     "XINFO CONSUMERS": _list_of(_map_with(b"name", b"pending", b"idle")),
     "XINFO STREAM": _map_with(b"length", b"last-generated-id"),

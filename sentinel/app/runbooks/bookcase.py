@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
 
@@ -13,12 +12,9 @@ from sentinel.config import Configuration
 from sentinel.core.model import Check
 from sentinel.errors import ConfigurationError
 from sentinel.runbook.shelf import Shelf
-from sentinel.strict.file import read_regular_file
 
 log = structlog.get_logger()
 
-MAX_BYTES = 1024 * 1024
-"""Of the file of a runbook."""
 PATIENCE = 1.0
 """Seconds for which who asks waits for files that somebody else reads just now."""
 
@@ -63,12 +59,16 @@ class Bookcase:
             return check.runbook
         return find_runbook(self.shelf, check, fault, known.runbook)
 
-    def read_text(self, name: str) -> str | None:
-        """The file of a runbook, for whoever follows the link of an alert; None of none."""
+    def text_of(self, name: str) -> str | None:
+        """Its Markdown as it stands on the shelf, without its steps; None for a name that is not
+        there.
+        """
         book = self.shelf.books.get(name)
         if book is None:
             return None
-        return read_regular_file(Path(book.source), MAX_BYTES).data.decode(errors="replace")
+        sections = (f"## {heading}\n\n{text.strip()}" for heading, text in book.sections.items())
+        steps = f"Its steps, in a dry run: `sentinel runbook run {name}`."
+        return "\n\n".join((f"# {book.title}", *sections, steps)) + "\n"
 
     def is_wanted(self, check: Check, runbook: str) -> bool:
         """The check's word counts first, then the runbook's, then the platform's."""

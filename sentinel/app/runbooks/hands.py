@@ -136,7 +136,7 @@ def _checks(store: Reader, subject: str, now: datetime) -> Table:
             "check": view.name,
             "status": view.status,
             "now": view.soft,
-            "last run": _since(view.last_run, now),
+            "last run": _since(view.latest, now),
             "every": format_duration(view.every),
             "runbook": view.runbook or "-",
             "detail": view.detail,

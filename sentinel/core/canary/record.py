@@ -23,6 +23,10 @@ class CanaryTally:
 
     mirror: dict[str, int] = field(default_factory=dict)
     base: dict[str, int] = field(default_factory=dict)
+    inherited: bool = False
+    """Whether it is of an earlier life that a kill may have ended: what was on its way when this was
+    written down may have arrived since.
+    """
 
     def absorb(self, name: str, value: int, added: int = 0) -> None:
         """Take the server's total after we added `added`. Less than expected means that it forgot
@@ -54,14 +58,15 @@ class CanaryTally:
 
     def rebalance(self, still_open: int) -> int:
         """Restore the law: wiped canaries are lost, revived ones count as sent again. Gives
-        `imbalance` as it was.
+        `imbalance` as far as it was judged: what the server forgot since an earlier life was not.
         """
-        gap = self.imbalance(still_open)
+        gap, inherited = self.imbalance(still_open), self.inherited
+        self.inherited = False
         if gap > 0:
-            self.credit(Outcome.LOST, gap)
+            self.credit(Outcome.ORPHAN if inherited else Outcome.LOST, gap)
         elif gap < 0:
             self.credit("sent", -gap)
-        return gap
+        return 0 if inherited else gap
 
 
 class Latencies:
@@ -98,7 +103,9 @@ class CanaryRecord:
 
     def __init__(self, document: Mapping[str, Any] | None = None, hops: Sequence[str] = ()) -> None:
         known = document or {}
-        self.tally = CanaryTally(dict(known.get("mirror", {})), dict(known.get("base", {})))
+        self.tally = CanaryTally(
+            dict(known.get("mirror", {})), dict(known.get("base", {})), inherited=bool(known)
+        )
         self.windows = Windows(known.get("windows", ()), known.get("since"))
         self.recent: deque[str] = deque(known.get("recent", ()), RECENT)
         latency = known.get("latency", {})

@@ -15,11 +15,11 @@ from sentinel.core.fault import Labels
 from sentinel.core.model import Fold, Impact, Section, Term
 from sentinel.probes import Kind
 from sentinel.reports.figures import Figure, Period
-from sentinel.store import CheckView, Reader, Sample
+from sentinel.store import ROLLED_UP_WITHIN, CheckView, Reader, Sample
 
 Series = tuple[tuple[str, str], ...]
-LOOK_BACK = timedelta(minutes=10)
-"""A roll-up this much older than the period still is a baseline for it."""
+LOOK_BACK = ROLLED_UP_WITHIN + timedelta(minutes=10)
+"""A roll-up this much older than the period still is a baseline for it: nothing moved since."""
 SINCE_WATCH_BEGAN = "total since the watch began, not of this period alone"
 NO_CHECK = "not measured: no check of this platform counts it"
 
@@ -150,7 +150,7 @@ def share(
     return source.figure(part[0] / whole, min(part[1] / whole, 1.0), basis)
 
 
-# -- over an incident: minute roll-ups -------------------------------------------------------------
+# -- over an incident: roll-ups --------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

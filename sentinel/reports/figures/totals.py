@@ -94,18 +94,9 @@ def collect_totals(
     return totals
 
 
-def make_baseline(
-    store: Reader, kinds: Mapping[str, Kind], now: datetime, *, complete: bool = True
-) -> str:
-    """What all figures stood at when the watch began, for the first report.
-
-    When it is to be `complete`: "" until every check that may count what agents completed does.
-    """
-    checks = store.checks()
-    counting = find_sources(kinds, checks, Section.COMPLETED)
-    if complete and not (counting and all(read_each(source) for source in counting)):
-        return ""
-    return write({"generated": now, "totals": collect_totals(kinds, checks)})
+def make_baseline(store: Reader, kinds: Mapping[str, Kind], now: datetime) -> str:
+    """What all figures stood at when the watch began, for the first report."""
+    return write({"generated": now, "totals": collect_totals(kinds, store.checks())})
 
 
 def read_earlier(store: Reader, report: str, began: datetime | None) -> Earlier:

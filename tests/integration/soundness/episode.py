@@ -23,6 +23,19 @@ SHOWN = 40
 """So many of the last operations are told with a violation."""
 
 
+WRITES = 0.2
+"""Chance of a commit after each look, in worlds with kills."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What was committed last: the memory of the check, and what was judged of it by then."""
+
+    memory: str
+    books: dict[bytes, Book]
+    judged: tuple[Counters, dict[str, int], dict[str, int], dict[str, int]]
+
+
 @dataclass(slots=True)
 class Score:
     """What was judged: settlements, how many of them and of the account figures were points, and
@@ -83,6 +96,7 @@ class Episode:
         self.step = 0
         self._owed: dict[tuple[str, str], list[Owed]] = {}
         self._owed_before: dict[tuple[str, str], list[Owed]] = {}
+        self._written: _Written | None = None
 
     async def live(self) -> Score:
         """Live until the end, or the first violation."""
@@ -143,6 +157,27 @@ class Episode:
         if dice.random() < world.kind.forgets:
             world.log.append("  (sentinel restarts)")
             self.watcher.forget()
+        if world.kind.kills and world.looks:
+            self._write_or_kill()
+
+    def _write_or_kill(self) -> None:
+        """Commits come now and then, kills at any time between them."""
+        world, dice = self.world, self.world.random
+        if self._written is None or dice.random() < WRITES:
+            self._written = _Written(
+                self.watcher.write(),
+                {key: book.write() for key, book in world.books.items()},
+                (self.counters, self.breaks, self.doubted, dict(self.broke)),
+            )
+        elif dice.random() < world.kind.kills:
+            world.log.append("  (sentinel is killed)")
+            self.watcher.go_on_with(self._written.memory)
+            for key, book in world.books.items():
+                book.go_on_with(self._written.books[key])
+            self.counters, self.breaks, self.doubted, broke = self._written.judged
+            self.broke = dict(broke)
+            self._owed.clear()
+            self._owed_before = {}
 
     # -- judgement --------------------------------------------------------------------------------
 

@@ -48,6 +48,14 @@ KINDS = {
             pause=0.05,
         ),
         Kind("pauses", _ENTRIES, pause=0.2, forgets=0.2),
+        Kind(
+            "kills",
+            {**_ENTRIES, **_GROUPS, **_RESTARTS},
+            groups_first=False,
+            durable=True,
+            pause=0.05,
+            kills=0.12,
+        ),
     )
 }
 

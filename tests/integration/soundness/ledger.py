@@ -366,6 +366,17 @@ class Book:
         """A look failed before anybody took in what it saw here."""
         self.snaps = [moment for moment in self.snaps if self.looks[moment] < looks]
 
+    def write(self) -> Book:
+        """What is known of the looks so far; what happened goes on being written down here."""
+        known = list(self.snaps), dict(self.looks), list(self.given_up)
+        return Book(self.epochs, *known, self.truth)
+
+    def go_on_with(self, written: Book) -> None:
+        """The looks since then are forgotten: nobody has taken in what they saw."""
+        known = written.write()
+        self.snaps, self.looks, self.given_up = known.snaps, known.looks, known.given_up
+        self.truth = known.truth
+
     def snap(self, moment: int, looks: int) -> None:
         """The key was looked at: keep what was true then."""
         self.snaps.append(moment)

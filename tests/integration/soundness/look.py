@@ -174,6 +174,14 @@ class Watcher:
         """The daemon ends, and starts with what it had written."""
         self.state = self._begin(json.loads(json.dumps(self.state.dump())))
 
+    def write(self) -> str:
+        """What a commit of the daemon would keep now."""
+        return json.dumps(self.state.dump())
+
+    def go_on_with(self, written: str) -> None:
+        """The daemon was killed, and starts with what it had written by then."""
+        self.state = self._begin(json.loads(written))
+
     async def look(self) -> bool:
         """One run of the check; False when it could not look."""
         context = Context(

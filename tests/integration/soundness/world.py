@@ -39,6 +39,8 @@ class Kind:
     between: float = 0.0
     pause: float = 0.0
     forgets: float = 0.05
+    kills: float = 0.0
+    """How often sentinel is killed, and goes on with what it had written some looks before."""
     ids: str = "clock"
     required: tuple[str, ...] = ()
     """Groups that every stream must have."""

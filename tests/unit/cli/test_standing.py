@@ -92,6 +92,50 @@ def test_it_answers_while_a_file_is_broken(
         assert "port" in told.out
 
 
+CHORES = """
+resources: {bus: {redis: "redis://h:1"}}
+housekeeping:
+  - {name: trim, kind: safe_trim, every: 1h, max_per_hour: 70, resource: bus, streams: {include: [a]}}
+"""
+
+
+def test_chores_are_listed_while_a_file_is_broken(
+    tell: Tell, following: Following, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the daemon has them, and said so; without a daemon's word by file, line and key."""
+    file = place / "checks" / "sentinel.yaml"
+    file.write_text(file.read_text() + CHORES)
+    took = load(place / "checks")
+    following.take(took.digest, NOW, 1, took.chores)
+    tell(following)
+    assert main(["clean", "list", "--json"]) == 0
+    before = json.loads(capsys.readouterr().out)
+    assert before[0]["when"] == "every 1 h"
+    assert before[0]["left this hour"] == "70 of 70"
+    file.write_text(file.read_text() + "loud: yes\n")
+    assert main(["clean", "list", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out) == before
+    assert "these chores are those of 2026-11-30T10:00:00" in told.err
+    assert ": loud: unknown key `loud`" in told.err
+
+
+@pytest.mark.parametrize("words", ["config show", "validate"])
+def test_what_shows_the_files_says_where_they_are_broken(
+    tell: Tell,
+    place: Path,
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """By file, line and key, and with the remedy: what a broken file says is nothing to show."""
+    file = place / "checks" / "sentinel.yaml"
+    file.write_text(file.read_text() + "loud: yes\n")
+    assert main(words.split()) == 78
+    told = capsys.readouterr().err
+    assert f"{file}:3: loud: unknown key `loud`" in told
+    assert "remedy: " in told
+
+
 def test_the_state_is_found_in_a_broken_file(tell: Tell, place: Path) -> None:
     """`state:` stands on a line of its own, whatever is wrong below it."""
     file = place / "checks" / "sentinel.yaml"

@@ -9,7 +9,7 @@ import pytest
 
 from sentinel.core.moment import Moment
 from sentinel.engine.pause import PauseGuard
-from sentinel.engine.recorder import Recorder
+from sentinel.engine.recorder import Paces, Recorder
 from sentinel.metrics import Metrics
 from sentinel.store.sqlite import SqliteStore
 
@@ -67,6 +67,6 @@ def store(tmp_path):
 @pytest.fixture
 def recorder(store, metrics):
     """A recorder on it."""
-    made = Recorder(store, metrics, lambda: datetime.now(UTC))
+    made = Recorder(store, metrics, lambda: datetime.now(UTC), paces=Paces(0.0, 0.0))
     yield made
     made.close()

@@ -26,6 +26,7 @@ from sentinel.core.remediation.brake import ActionLimits
 from sentinel.core.remediation.restart import Reason
 from sentinel.engine.assembly import Surroundings, make_engine
 from sentinel.engine.automation import Restraint
+from sentinel.engine.recorder import Paces
 from sentinel.engine.supervision import make_check
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind, Options
@@ -43,6 +44,8 @@ POLICY = RestartPolicy(
     close_after=60.0,
     stop_timeout=5.0,
 )
+NO_WAITING = Paces(0.0, 0.0)
+"""Everything is written at once, so that a test may look for it."""
 PLENTY = ActionLimits(per_window=100, group_share=1.0)
 """Limits that are not in the way of a test about something else."""
 
@@ -62,7 +65,10 @@ class House:
     ) -> None:
         self.clock, self.store, self.folder = clock, store, folder
         restraint = Restraint(enabled=True, **{"limits": PLENTY, **policy})
-        engine = make_engine(Surroundings(store, metrics, clock, folder, restraint, quiet=quiet))
+        given = Surroundings(
+            store, metrics, clock, folder, restraint, quiet=quiet, paces=NO_WAITING
+        )
+        engine = make_engine(given)
         self.engine, self.recorder, self.guard = engine, engine.recorder, engine.guard
         self.picture, self.pipeline, self.fleet = engine.picture, engine.pipeline, engine.fleet
         self.automation, self.coordinator = engine.automation, engine.coordinator

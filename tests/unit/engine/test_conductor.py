@@ -18,6 +18,7 @@ from sentinel.engine.automation import Restraint
 from sentinel.engine.conductor import PROGRESS
 from sentinel.probes import Kind, Options
 from sentinel.remediation.process import ProcessDriver, ProcessDriverOptions
+from tests.unit.engine.house import NO_WAITING
 
 CHAIN = ("database", "orchestrator", "agent")
 AT_ONCE = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
@@ -30,7 +31,8 @@ class Platform:
         self.clock, self.store = clock, store
         self.sick: set[str] = set()
         self.started: list[str] = []
-        given = Surroundings(store, metrics, clock, folder, Restraint(enabled=True), quiet=-1.0)
+        restraint = Restraint(enabled=True)
+        given = Surroundings(store, metrics, clock, folder, restraint, quiet=-1.0, paces=NO_WAITING)
         self.engine = engine = make_engine(given)
         self.recorder, self.picture, self.turn = engine.recorder, engine.picture, engine.turn
         self.remediator, self.conductor = engine.remediator, engine.conductor

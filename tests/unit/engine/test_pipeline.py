@@ -31,6 +31,7 @@ from sentinel.probes import Kind, Options
 from sentinel.redaction import Redaction
 from sentinel.store import Gap
 from tests.exposition import read_sample
+from tests.unit.engine.house import NO_WAITING
 
 UP, DEGRADED, DOWN, UNKNOWN = Status.UP, Status.DEGRADED, Status.DOWN, Status.UNKNOWN
 AT_ONCE = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
@@ -88,6 +89,7 @@ class World:
             Restraint(enabled=False),
             runbooks=self.guide,
             scrub=Redaction(["canary"]).scrub,
+            paces=NO_WAITING,
         )
         self.engine = engine = make_engine(given)
         self.guard, self.recorder, self.picture = engine.guard, engine.recorder, engine.picture

@@ -210,7 +210,7 @@ async def test_what_waits_for_a_disk_is_put_together(house, monkeypatch):
     for n in range(3 * MANY):
         await house.recorder.record(Changes(probe_state={"a": {"look": n}}, meta={f"m{n}": "x"}))
     waiting = house.recorder.waiting()
-    assert len(waiting) == MANY + 1
+    assert MANY < len(waiting) < 2 * MANY
     assert waiting[-1].probe_state == {"a": {"look": 3 * MANY - 1}}
     monkeypatch.setattr(house.store, "commit", plain)
     await house.recorder.record(Changes(meta={"last": "x"}))

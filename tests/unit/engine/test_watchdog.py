@@ -160,12 +160,12 @@ def test_what_holds_python_itself(hasty: Body, tmp_path: Path) -> None:
     """
     with capture_logs() as lines:
         hasty.dog.start()
-        time.sleep(0.05)
-        hold_the_lock(0.4)
-        end = time.monotonic() + 5
+        end = time.monotonic() + 20
         while not any(line["event"] == "process_stood_still" for line in lines):
             assert time.monotonic() < end
-            time.sleep(0.01)
+            time.sleep(0.05)  # on a busy machine its thread may not have had its turn before
+            hold_the_lock(0.4)
+            time.sleep(0.05)
     (told, *_) = [line for line in lines if line["event"] == "process_stood_still"]
     assert "hold_the_lock" in told["stacks"]
     hasty.dog.stop()

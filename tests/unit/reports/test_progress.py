@@ -77,15 +77,6 @@ def test_first_progress_report_counts_from_the_baseline(incident_store: SqliteSt
     assert facts.throughput.basis.startswith("30 tasks completed in 3600 s; 1 of 2 counts")
 
 
-def test_no_baseline_before_a_check_told_one(store: SqliteStore) -> None:
-    """Nothing is compared with figures that were not there."""
-    assert make_baseline(store, load_kinds(), at(0)) == ""
-    silent = check("registry", "registry", "o", rows=[agent("agent-1", "active")])
-    store.commit(Changes(checks=[silent]))
-    assert make_baseline(store, load_kinds(), at(0)) == ""
-    assert make_baseline(store, load_kinds(), at(0), complete=False)
-
-
 def test_first_progress_report_counts_since_the_watch_began(incident_store: SqliteStore) -> None:
     """600 tasks were seen in the two hours since the watch began; the second report takes up its
     totals.

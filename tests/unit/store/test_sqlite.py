@@ -73,7 +73,17 @@ def check_view(**changes):
         "runs": 7,
         "every": 2.0,
     }
-    return CheckView(**{**values, "last_run": T0, "duration": 0.5, "flapping": False, **changes})
+    return CheckView(
+        **{
+            **values,
+            "last_run": T0,
+            "looked": None,
+            "noted": None,
+            "duration": 0.5,
+            "flapping": False,
+            **changes,
+        }
+    )
 
 
 # -- values ---------------------------------------------------------------------------------------

@@ -119,3 +119,25 @@ def test_paths_in_messages() -> None:
     """On one line, printable, short."""
     assert show_path("a\nb\x1b[31m\udcff") == r"a\nb\x1b[31m\udcff"
     assert len(show_path("x" * 5000)) == 120
+
+
+def test_a_fork_reads_files_too(tmp_path: Path) -> None:
+    """The threads that read stay behind in the parent: nobody waits for them in the child."""
+    file = tmp_path / "a"
+    file.write_bytes(b"x")
+    assert read_regular_file(file, 10).data == b"x"
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if read_regular_file(file, 10, patience=5.0).data == b"x" else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_files_are_read_by_the_same_thread(tmp_path: Path) -> None:
+    """One that is done reads the next; one that hangs is left behind, and holds up nobody."""
+    file = tmp_path / "a"
+    file.write_bytes(b"x")
+    read_regular_file(file, 10)
+    before = threading.active_count()
+    for _ in range(20):
+        read_regular_file(file, 10)
+    assert threading.active_count() == before

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sentinel.strict.place import Document
 from sentinel.strict.read import ReadLimits, read_document, read_text, read_yaml
@@ -103,3 +107,78 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     """With the line and the byte."""
     (tmp_path / "x.yaml").write_bytes(b"a: 1\nb: \xff\n")
     assert said(read_document(tmp_path / "x.yaml")) == [(2, "", "is not UTF-8 text (byte 0xff)")]
+
+
+def by_nodes(node: yaml.Node, path: tuple[str | int, ...], lines: dict[Any, int]) -> Any:
+    """The value of a tree of nodes: what a reader of nodes makes of it."""
+    lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        found = {}
+        for key, value in node.value:
+            child = (*path, key.value)
+            lines[child] = key.start_mark.line + 1
+            found[key.value] = by_nodes(value, child, lines)
+        return found
+    if isinstance(node, yaml.SequenceNode):
+        return [by_nodes(each, (*path, i), lines) for i, each in enumerate(node.value)]
+    document = Document("x")
+    read_yaml(f"[{node.value}]" if not node.style else '["x"]', document)
+    return node.value if node.style else document.value[0]
+
+
+SHARED = st.shared(
+    st.recursive(
+        st.one_of(
+            st.integers(-9, 9), st.booleans(), st.none(), st.sampled_from(["no", "a b", "1e3"])
+        ),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3), st.dictionaries(st.sampled_from("abcd"), inner, max_size=3)
+        ),
+        max_leaves=8,
+    )
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(SHARED, min_size=1, max_size=4), st.booleans())
+def test_events_and_nodes_say_the_same(values: list[Any], flow: bool) -> None:
+    """Values and lines, with anchors and aliases where something occurs twice."""
+    text = yaml.safe_dump({"v": values, "again": values[:1]}, default_flow_style=flow)
+    lines: dict[Any, int] = {}
+    expected = by_nodes(yaml.compose(text), (), lines)
+    document = Document("x")
+    read_yaml(text, document)
+    assert document.problems == []
+    assert (document.value, document.lines) == (expected, lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("&k key: 1\nother: {*k : 2}", {"key": 1, "other": {"key": 2}}),
+        ("a: &x {b: &y [1]}\nc: *x\nd: *y", {"a": {"b": [1]}, "c": {"b": [1]}, "d": [1]}),
+        ("a: &x 0777\nb: *x", {"a": "0777", "b": "0777"}),
+    ],
+)
+def test_anchors(text: str, value: Any) -> None:
+    """Of keys, within anchors, of words."""
+    document = Document("x")
+    read_yaml(text, document)
+    assert (document.value, document.problems) == (value, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: *x", "found undefined alias"),
+        ("a: &x 1\nb: &x 2", "found duplicate anchor"),
+        ("*x : 1", "found undefined alias"),
+        ("&x a: 1\n&x b: 2", "found duplicate anchor"),
+    ],
+)
+def test_anchors_that_are_none(text: str, said: str) -> None:
+    """As every reader of YAML refuses them, and nothing is made of the text."""
+    document = Document("x")
+    read_yaml(text, document)
+    assert [problem.message for problem in document.problems] == [f"is not YAML: {said}"]
+    assert document.value is None

@@ -65,3 +65,16 @@ def test_only_what_says_nothing_of_us_goes_to_another_origin():
     """Any configured header may be a credential."""
     headers = {"User-Agent": "s", "traceparent": "t", "X-Key": "k", "Cookie": "c", "Accept": "a"}
     assert leave_origin(headers, None, "http://host:81/") == {"User-Agent": "s", "traceparent": "t"}
+
+
+@pytest.mark.parametrize(
+    "location", ["http://[::1", "http://host:99999/", "http://host:hidden/", "//host:-1/"]
+)
+def test_a_location_that_is_no_address_is_called_so(location):
+    """And shows nothing of itself: what stands behind its colon may be a password."""
+    with pytest.raises(TargetRejected) as caught:
+        next_hop("http://host/", location)
+    assert (caught.value.code, caught.value.message) == (
+        "LOCATION",
+        "redirects to what is no address",
+    )

@@ -27,7 +27,7 @@ from sentinel.core.fault import Acceptance, Fault, FaultKind, Severity, Standing
 from sentinel.core.model import Incident, IncidentState
 from sentinel.errors import ConfigurationError
 from sentinel.runbook.book import AppliesTo, Parameter, Runbook, RunCheck
-from sentinel.runbook.plan import make_plan
+from sentinel.runbook.plan import BookPlan, make_plan
 from sentinel.store import Changes
 from sentinel.store.sqlite import SqliteStore
 from tests.unit.reports.conftest import check as view
@@ -129,9 +129,44 @@ def test_what_has_no_driver_is_not_restarted(platform: Configuration) -> None:
     book = SHELF.books["process-down"]
     plan = plan_here(book, platform, incident("queue", "queue-up"), {})
     assert plan.parameters["component"] == "queue"
-    assert plan.steps[-1].skip == "nobody told check: give check=…"
+    assert plan.steps[-1].skip.startswith(
+        "nobody told check: give check=…, one of first, queue-up,"
+    )
     plan = plan_here(book, platform, incident("queue", "queue-up"), {"check": "queue-up"})
     assert plan.steps[-1].skip == "queue has no driver: sentinel only watches it"
+
+
+def test_a_check_that_is_not_there_by_itself_is_not_asked(platform: Configuration) -> None:
+    """`NAME.process` is there for what has a driver: else its steps are skipped, with the reason."""
+    names = {book.name: plan_of_all(book, platform, "queue") for book in SHELF.books.values()}
+    skipped = {
+        name for name, plan in names.items() for step in plan.steps if "queue.process" in step.skip
+    }
+    assert {"api-failing", "assigner-hung", "component-exhausted"} <= skipped
+    known = known_names(platform)["check"]
+    for plan in names.values():
+        for step in plan.steps:
+            acts = (step.run, step.precondition, step.verify)
+            asked = {act.check for act in acts if isinstance(act, RunCheck)}
+            assert step.skip or asked <= set(known), step.name
+    of_worker = plan_of_all(SHELF.books["api-failing"], platform, "worker-b")
+    assert not any("there is no check" in step.skip for step in of_worker.steps)
+
+
+def plan_of_all(book: Runbook, platform: Configuration, name: str) -> BookPlan:
+    """With this component for each that it asks for."""
+    given = {each.name: name for each in book.parameters if each.type == "component"}
+    return plan_here(book, platform, None, given, partial=True)
+
+
+def test_who_reads_a_stream_is_asked_with_the_names_to_choose_from(platform: Configuration) -> None:
+    """Only those that can be restarted; a group that has the name of one is told by the fault."""
+    book, of_queue = SHELF.books["bus-delivery-late"], incident("queue")
+    given, told = {"check": "first"}, {"stream": "s", "group": "readers"}
+    asked = plan_here(book, platform, of_queue, given, Told(told)).steps[-1].skip
+    assert asked == "nobody told component: give component=…, one of brain, worker-a, worker-b"
+    known = plan_here(book, platform, of_queue, {}, Told({"stream": "s", "group": "worker-a"}))
+    assert known.parameters["component"] == "worker-a"
 
 
 def test_an_agent_is_a_component_only_by_its_very_name(platform: Configuration) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sentinel.app.runbooks.bookcase import Bookcase
 from sentinel.app.runbooks.places import Told, known_faults, open_shelf, plan_here
 from sentinel.config import Configuration, load
 from sentinel.core.fault import FaultKind, Status
@@ -141,3 +142,14 @@ def test_tables_without_a_schema(platform: Configuration) -> None:
     (sql,) = [str(step.run) for step in plan.steps if step.name.startswith("The registry,")]
     assert 'FROM "public"."workers"' in sql
     assert '"beat"' in sql
+
+
+def test_text_of_a_runbook_is_told_whole(platform: Configuration) -> None:
+    """What the page shows: title, every section, how to run it; nothing for a name that is not there."""
+    bookcase = Bookcase(lambda: platform)
+    for name, book in SHELF.books.items():
+        text = bookcase.text_of(name) or ""
+        assert text.startswith(f"# {book.title}\n")
+        assert all(f"## {heading}\n\n{body}" in text for heading, body in book.sections.items())
+        assert f"sentinel runbook run {name}" in text
+    assert bookcase.text_of("../SECURITY") is None

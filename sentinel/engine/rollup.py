@@ -1,0 +1,96 @@
+"""Roll-ups: the totals that incidents are counted from, written when one of them has moved.
+
+A stretch in which nothing moved is two readings, its first and its last, so that whoever looks for
+the reading before or after an instant finds what stood then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sentinel.core.model import Section
+from sentinel.engine.picture import Picture, WatchedCheck
+from sentinel.store import ROLLED_UP_WITHIN, Sample
+
+Series = tuple[str, tuple[tuple[str, str], ...]]
+Totals = Mapping[Series, float]
+
+
+def find_totals(watched: WatchedCheck) -> Totals:
+    """The latest totals of a check by measurement and labels, as far as its kind counts the cost of
+    an incident from them; reports read no others of the past.
+    """
+    read: set[str] = set()
+    for impact in watched.kind.impact:
+        if impact.section is Section.INCIDENT:
+            read |= {term.measurement for term in impact.terms}
+    found: dict[Series, float] = {}
+    for row in watched.finding.rows if watched.finding is not None and read else ():
+        for name in read & row.values.keys():
+            value = row.values[name]
+            if isinstance(value, int | float):
+                found[name, tuple(row.labels.items())] = float(value)
+    return found
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Totals since when they have not moved, until when that was seen, and the reading that was
+    written last.
+    """
+
+    totals: Totals
+    seen: datetime
+    written: datetime
+
+    def read(self, check: str) -> list[Sample]:
+        """As they stood when they were seen last; a later one is written."""
+        self.written = self.seen
+        return [
+            Sample(self.seen, check, name, dict(labels), value)
+            for (name, labels), value in self.totals.items()
+        ]
+
+
+@dataclass(slots=True)
+class RollUps:
+    """What was written of each check."""
+
+    picture: Picture
+    _stretches: dict[str, _Stretch] = field(default_factory=dict)
+
+    def take(self) -> list[Sample]:
+        """The readings that are to be written now."""
+        now, found = self.picture.utcnow(), list[Sample]()
+        known, self._stretches = self._stretches, {}
+        for watched in self.picture.watched():
+            name, totals = watched.check.name, find_totals(watched)
+            before = known.get(name)
+            if totals:
+                found += self._follow(name, totals, before, now)
+            elif before is not None:  # it could not look: what stood then may stand still
+                self._stretches[name] = before
+        return found
+
+    def _follow(
+        self, name: str, totals: Totals, before: _Stretch | None, now: datetime
+    ) -> list[Sample]:
+        if before is not None and before.totals == totals:
+            self._stretches[name], before.seen = before, now
+            is_due = not timedelta() <= now - before.written < ROLLED_UP_WITHIN
+            return before.read(name) if is_due else []
+        ended = before.read(name) if before is not None and before.seen > before.written else []
+        begun = self._stretches[name] = _Stretch(totals, now, now)
+        return ended + begun.read(name)
+
+    def end(self) -> list[Sample]:
+        """The last readings that are not written yet, before sentinel ends."""
+        open_ones = self._stretches.items()
+        return [
+            sample
+            for name, each in open_ones
+            if each.seen > each.written
+            for sample in each.read(name)
+        ]
