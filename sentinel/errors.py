@@ -8,6 +8,7 @@ SentinelError                    message, guidance, exit code
 ├── PortInUse                    69  the address to listen on is taken
 ├── NoDaemon                     69  nobody is there to carry out an order, or to answer in time
 ├── ActionRefused                75  a guard said no, with the reason
+├── NotDelivered                     a notice did not reach its receiver, and whether it may later
 └── TargetError                      a foreign system, in our words, with the verdict it justifies
     ├── TargetUnreachable            down: refused, reset, timed out
     │   └── ReplyLost                the request may have arrived and have had its effect
@@ -102,6 +103,29 @@ class ActionRefused(SentinelError):
     """A guard refused an action; the message is the reason."""
 
     exit_code = 75
+
+
+class NotDelivered(SentinelError):
+    """A notice was not delivered. `error_class` tells whether trying again may help: at once, never,
+    or when a person has mended the channel (`OURS`). `retry_after`: for so many seconds the
+    receiver asks to be left alone. `arrived`: it may have it all the same.
+    """
+
+    error_class = ErrorClass.TEMPORARY
+
+    def __init__(
+        self,
+        message: str,
+        guidance: str = "",
+        *,
+        error_class: ErrorClass = ErrorClass.TEMPORARY,
+        retry_after: float | None = None,
+        arrived: bool = False,
+    ) -> None:
+        super().__init__(message, guidance)
+        self.error_class = error_class
+        self.retry_after = retry_after
+        self.arrived = arrived
 
 
 class TargetError(SentinelError):

@@ -14,7 +14,7 @@ def show_condition(engine: Engine, metrics: Metrics) -> None:
     metrics.state_writable.set(engine.recorder.writable)
     for name in engine.picture.components:
         incident = engine.picture.incidents.get(name)
-        metrics.set_plight(
+        metrics.plights.show(
             name,
             flapping=engine.picture.is_flapping(name),
             blocked_by=incident.blocked_by if incident is not None else "",

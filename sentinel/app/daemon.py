@@ -23,27 +23,26 @@ from sentinel.app.following import FILES_KEY, Following
 from sentinel.app.housekeeping import BUSY, find_amnesia
 from sentinel.app.listening import listen
 from sentinel.app.membership import Membership, make_member
+from sentinel.app.notifying import Notifying, make_notifying
 from sentinel.app.opening import open_store
 from sentinel.app.orders import make_orders
 from sentinel.app.own_troubles import OwnTroubles
 from sentinel.app.reading import beside, load_beside
-from sentinel.app.reloading import compare, tell_what_is_kept, tell_what_lapsed
+from sentinel.app.reloading import compare, keep_known, tell_what_is_kept, tell_what_lapsed
 from sentinel.app.roster import CheckRoster
 from sentinel.app.runbooks.bookcase import Bookcase
 from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
 from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.app.runbooks.places import describe_conditions
 from sentinel.app.signs import SignsOfLife
-from sentinel.app.wiring import Clients
+from sentinel.app.wiring import Clients, restraint_of
 from sentinel.config import Configuration
 from sentinel.core.model import Check, Finding, Result
 from sentinel.core.moment import read_moment, write_moment
 from sentinel.core.order import Answer, Order
 from sentinel.engine.aside import Aside
 from sentinel.engine.assembly import Engine, Surroundings, make_engine
-from sentinel.engine.automation import Restraint
 from sentinel.engine.clock import SteadyClock
-from sentinel.engine.dispatcher import Dispatcher
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.present import PresentReader
 from sentinel.engine.upkeep import Upkeep, is_told_to_end
@@ -51,7 +50,6 @@ from sentinel.engine.watchdog import Vitals, Watchdog
 from sentinel.errors import ConfigurationError, StateError
 from sentinel.log import learn_secrets
 from sentinel.metrics import Metrics
-from sentinel.notify import load_channels
 from sentinel.probes import load_kinds
 from sentinel.redaction import Redaction
 from sentinel.store import BEAT, HELD_KEY, OWN_KEY, Changes, Gap, Store
@@ -116,7 +114,8 @@ class Daemon:
         await self.enrolment.add_checks(configuration.checks, configuration.components)
         await self.enrolment.reconsider_unwatched()
         self.upkeep.keep("scheduler", self.engine.scheduler.loop)
-        self.upkeep.keep("dispatcher", self.dispatcher.run)
+        await self.notifying.start()
+        self.upkeep.keep("dispatcher", self.notifying.dispatcher.run)
         self.upkeep.keep("daemon", lambda: self._keep_doing(CONSIDER_EVERY, self._consider))
         self.upkeep.keep("daemon", lambda: self._keep_doing(BEAT_EVERY, self._beat))
         self.upkeep.once("runbooks", beside(self.bookcase.reload))
@@ -146,7 +145,7 @@ class Daemon:
             metrics=self.metrics,
             clock=self.clock,
             folder=configuration.state,
-            restraint=_restraint_of(configuration),
+            restraint=restraint_of(configuration),
             kinds=load_kinds(),
             clients=self.clients,
             runbooks=self.bookcase,
@@ -183,7 +182,7 @@ class Daemon:
             self.configuration.state,
             self.metrics,
         )
-        self.dispatcher = self._make_dispatcher(engine)
+        self.notifying = self._make_notifying(engine)
         self.enrolment = Enrolment(
             store, engine, self.roster, self.clients, self.configuration.state / "log"
         )
@@ -202,7 +201,7 @@ class Daemon:
             self.clock.moment,
         )
 
-    def _make_dispatcher(self, engine: Engine) -> Dispatcher:
+    def _make_notifying(self, engine: Engine) -> Notifying:
         orders = make_orders(
             engine.requests,
             engine.conductor,
@@ -213,9 +212,17 @@ class Daemon:
             self.diagnosis.carry_out,
             self.clock.moment,
         )
-        channels, time = list(load_channels().values()), self.clock
-        return Dispatcher(
-            self.store, engine.recorder, self.metrics, channels, orders, time.utcnow, time.monotonic
+        return make_notifying(
+            self.store,
+            engine,
+            self.metrics,
+            self.clock.utcnow,
+            orders,
+            self.aside,
+            self.upkeep,
+            lambda: self.configuration,
+            lambda: self.url,
+            lambda: engine.recorder.writable and self.watchdog.sees_life,
         )
 
     def _may_clean(self) -> str:
@@ -386,7 +393,7 @@ class Daemon:
 
     async def _replace(self, fresh: Configuration) -> None:
         old = self.configuration
-        differences = compare(old, fresh)
+        fresh, differences = await beside(lambda: (keep_known(old, fresh), compare(old, fresh)))
         watched = self.enrolment.checks_by_component()
         self.redaction.learn(fresh.secrets)
         learn_secrets(fresh.secrets)
@@ -402,9 +409,10 @@ class Daemon:
             await self.enrolment.add_components([component])
         # In the order of the new configuration, which is that of the dependencies.
         self.engine.picture.replace_components(fresh.components)
-        self.engine.automation.configure(_restraint_of(self.configuration))
+        self.engine.automation.configure(restraint_of(self.configuration))
         self.calendar.follow()
         await self.engine.file_watch.follow(self.engine.picture.components)
+        await self.notifying.follow()
         await beside(self.bookcase.reload)
         await self.enrolment.take_objectives(fresh.objectives)
         for check in differences.changed:
@@ -442,7 +450,10 @@ class Daemon:
         """End in order: no new work, actions, components if asked, states, clients, store; all of
         it `within` so many seconds, if need be without what does not end.
         """
-        steps: list[Step] = [("tasks", self.upkeep.close)]
+        steps: list[Step] = []
+        if hasattr(self, "notifying"):
+            steps.append(("notices", self.notifying.dispatcher.close))
+        steps.append(("tasks", self.upkeep.close))
         if self._page is not None:
             steps.append(("page", self._page.close))
         if hasattr(self, "enrolment"):  # the last thing that is wired
@@ -501,13 +512,3 @@ class Daemon:
     async def stop_component(self, name: str) -> None:
         """Stop a supervised component on request."""
         await self.engine.remediator.stop(name)
-
-
-def _restraint_of(configuration: Configuration) -> Restraint:
-    """What holds actions back, as it is configured."""
-    return Restraint(
-        configuration.actions_enabled,
-        configuration.limits,
-        configuration.brake,
-        configuration.breaker,
-    )

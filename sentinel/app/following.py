@@ -10,9 +10,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sentinel.core.bus.housekeeping import Chore
+if TYPE_CHECKING:
+    from sentinel.core.bus.housekeeping import Chore
 
 FILES_KEY = "files"
 """Under this word the daemon remembers it."""
@@ -64,6 +65,8 @@ class Following:
 
     def read_chores(self) -> list[Chore]:
         """The chores that are in force, without what they do it with."""
+        from sentinel.core.bus.housekeeping import Chore  # noqa: PLC0415 - seldom needed
+
         return [Chore(**each, resource="", options=None) for each in self.chores]
 
     def dump(self) -> str:

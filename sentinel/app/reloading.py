@@ -5,7 +5,7 @@ not is said.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -49,6 +49,18 @@ def compare(old: Configuration, fresh: Configuration) -> Differences:
             if c.name in known and _driving(c) != _driving(known[c.name])
         ),
     )
+
+
+def keep_known(old: Configuration, fresh: Configuration) -> Configuration:
+    """The fresh configuration with what is the same in the old one as the very same values: nothing
+    is held twice.
+    """
+    before = {check.name: check for check in old.checks}
+    checks = tuple(
+        known if (known := before.get(each.name)) == each and known.source == each.source else each
+        for each in fresh.checks
+    )
+    return replace(fresh, checks=checks)
 
 
 def _names(components: Iterable[Component]) -> set[str]:

@@ -1,4 +1,4 @@
-"""What both the daemon and a single run need: clients from resources."""
+"""What is made of a configuration as it stands: clients of resources, restraint of actions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from sentinel.adapters.http.client import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
-from sentinel.config import Resource
+from sentinel.config import Configuration, Resource
+from sentinel.engine.automation import Restraint
 
 
 class Clients(Mapping[str, Any]):
@@ -61,3 +62,13 @@ def make_client(resource: Resource) -> Any:
             resource.name, resource.address, password=password, **resource.options
         )
     return HttpClient(resource.name, resource.address, **resource.options)
+
+
+def restraint_of(configuration: Configuration) -> Restraint:
+    """What holds actions back, as it is configured."""
+    return Restraint(
+        configuration.actions_enabled,
+        configuration.limits,
+        configuration.brake,
+        configuration.breaker,
+    )

@@ -43,6 +43,10 @@ _FULL = Argument("--full", action="store_true", help="end with the whole transcr
 _YES = Argument("--yes", action="store_true", help="do not ask")
 _AUDITED = Argument("--reason", required=True, help="goes into the audit log")
 _BY_HAND = Argument("--reason", default="by hand", help="goes into the incident and the audit log")
+_WHO = Argument("--by", default="", metavar="NAME", help="who does it (default: you)")
+_LENGTH = Argument(
+    "--for", dest="length", required=True, metavar="TIME", help="how long, such as 30m or 2h"
+)
 _MOVE = (
     Argument("component", nargs="?", default="", help="default: all that sentinel can act upon"),
     _BY_HAND,
@@ -52,7 +56,10 @@ _MOVE = (
 TOPICS = {
     "config": "show the configuration, or every key that it may have",
     "check": "list the configured checks, or run one once",
-    "incident": "list incidents, or show one with its timeline",
+    "incident": "list incidents, show one with its timeline, or acknowledge one",
+    "silence": "hold notices back for a time: add one, list, end",
+    "maintenance": "times in which people work on components: add one, list, end",
+    "notify": "channels on which people are told: list them, or test one",
     "runbook": "list, show, run or resume a runbook",
     "breaker": "the breaker of automation",
     "clean": "housekeeping: list the chores, plan one, apply a plan",
@@ -229,6 +236,67 @@ COMMANDS = (
         "incidents.incident_show",
         "show an incident: timeline, attempts, evidence",
         Argument("id", nargs="?", help="default: the last one"),
+    ),
+    # -- who is told --
+    Command(
+        "incident ack",
+        "telling.incident_ack",
+        "acknowledge an incident: it is not escalated any further, and nobody is reminded",
+        Argument("id", help="the incident, as `sentinel incident list` shows it"),
+        Argument("--reason", default="", help="goes into the timeline and the audit log"),
+        _WHO,
+    ),
+    Command(
+        "silence add",
+        "telling.silence_add",
+        "tell nobody of what fits, for a time; recovery of what was told before is told",
+        Argument(
+            "matchers",
+            nargs="+",
+            metavar="LABEL=PATTERN",
+            help="component, severity, fault, check, status, kind or platform; all have to fit",
+        ),
+        _LENGTH,
+        _AUDITED,
+        _WHO,
+    ),
+    Command("silence list", "telling.silence_list", "list the silences that are not over"),
+    Command(
+        "silence end",
+        "telling.silence_end",
+        "end a silence; what still stands is told",
+        Argument("id", help="the silence, as `sentinel silence list` shows it"),
+        _WHO,
+    ),
+    Command(
+        "maintenance add",
+        "telling.maintenance_add",
+        "begin maintenance of components now; the first checks after it decide",
+        Argument("components", nargs="+", metavar="COMPONENT", help="names or patterns"),
+        _LENGTH,
+        Argument("--name", default="", help="name of the window (default: from the time)"),
+        _AUDITED,
+        _WHO,
+    ),
+    Command(
+        "maintenance list",
+        "telling.maintenance_list",
+        "list maintenance that is on or was, newest first",
+        Argument("--limit", type=int, default=50, metavar="N", help="so many rows (default 50)"),
+    ),
+    Command(
+        "maintenance end",
+        "telling.maintenance_end",
+        "end maintenance that was begun by hand",
+        Argument("name", help="the window, as `sentinel maintenance list` shows it"),
+        _WHO,
+    ),
+    Command("notify list", "telling.notify_list", "list the channels, and how each delivered last"),
+    Command(
+        "notify test",
+        "telling.notify_test",
+        "send a test on a channel, now",
+        Argument("channel", help="name of the channel, as `channels:` has it"),
     ),
     # -- act --
     Command("runbook list", "runbooks.runbook_list", "list the runbooks and what they apply to"),

@@ -5,6 +5,7 @@ their defaults.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ from sentinel.config.model import (
     PlatformSettings,
 )
 from sentinel.config.secrecy import find_secrets
-from sentinel.config.value import AlertLinks, Configuration, Diagnosing, Resource, ScheduledReport
+from sentinel.config.value import (
+    AlertLinks,
+    Configuration,
+    Diagnosing,
+    NoticeSetup,
+    Resource,
+    ScheduledReport,
+)
 from sentinel.config.written import Written
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.fault import Acceptance
@@ -80,7 +88,7 @@ def make_check(
         options=options,
         resources=roles,
         thresholds=thresholds,
-        health=HealthPolicy(
+        health=_share_policy(
             base.failures, max(base.of, base.failures), base.recoveries, base.recovery_time
         ),
         runbook=base.runbook,
@@ -89,6 +97,10 @@ def make_check(
         accept=accept,
         keep_losses=KEEP_LOSSES if base.keep_losses is None else base.keep_losses,
     )
+
+
+_share_policy = lru_cache(maxsize=256)(HealthPolicy)
+"""Most checks have the same: they share the value."""
 
 
 def make_level(item: Any) -> Level | None:
@@ -104,6 +116,7 @@ def make_configuration(
     components: tuple[Component, ...],
     checks: tuple[Check, ...],
     chores: tuple[Chore, ...],
+    notices: NoticeSetup,
     objectives: tuple[Objective, ...],
     links: AlertLinks,
     listen: tuple[str, int],
@@ -133,12 +146,15 @@ def make_configuration(
         audit_retention=settings.audit_retention,
         standstill=settings.standstill,
         secrets=frozenset(
-            find_secrets(resources.values(), checks, components, written.environment)
+            find_secrets(
+                resources.values(), checks, components, written.environment, notices.channels
+            )
         ),
         folder=written.path,
         listen_place=str(written.at("listen")),
         trusted_hosts=trusted,
         chores=chores,
+        notices=notices,
         objectives=objectives,
         links=links,
         digest=written.digest,

@@ -43,8 +43,7 @@ class CheckReader:
             place.note("is no check", "write `- name: …`, `kind: …`, `component: …`")
             return None
         kind = self._find_kind(place / "kind", raw.get("kind"))
-        own = {key: value for key, value in raw.items() if key in OWN}
-        rest = {key: value for key, value in raw.items() if key not in OWN}
+        own, rest = _split(raw)
         base = validate(place, CheckSettings, own)
         options = validate(place, kind.options, rest, beside=OWN) if kind else None
         accept = read_acceptances(place / "accept", raw.get("accept"), kind, self.now)
@@ -90,6 +89,15 @@ class CheckReader:
             place.note(message, "choose another name")
 
 
+def _split(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The keys that every check has, and those of its kind."""
+    own: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
+    for key, value in raw.items():
+        (own if key in OWN else rest)[key] = value
+    return own, rest
+
+
 def _check_losses(place: Place, kind: Kind) -> None:
     """A key that has no effect is a mistake."""
     if not any(each.lasting for each in kind.faults):
@@ -97,6 +105,8 @@ def _check_losses(place: Place, kind: Kind) -> None:
 
 
 def _read_thresholds(place: Place, kind: Kind, base: CheckSettings) -> tuple[Threshold, ...]:
+    if not base.thresholds:
+        return ()
     known = {measurement.name for measurement in kind.measurements}
     for name in base.thresholds:
         if name not in known:

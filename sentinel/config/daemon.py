@@ -99,8 +99,9 @@ def read_links(written: Written, settings: PlatformSettings, listen: tuple[str, 
             message = f"{address[:60]!r} is no address of a page"
             written.at("links", key).note(message, "write http://… or https://…")
     host, port = listen
-    own = f"http://{f'[{host}]' if ':' in host else host}:{port}/runbooks"
-    return AlertLinks((links.runbooks or own).rstrip("/"), links.dashboards.rstrip("/"))
+    own = settings.page_address or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    runbooks = links.runbooks or f"{own.rstrip('/')}/runbooks"
+    return AlertLinks(runbooks.rstrip("/"), links.dashboards.rstrip("/"))
 
 
 def check_places(written: Written, settings: PlatformSettings) -> None:

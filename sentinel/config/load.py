@@ -20,6 +20,7 @@ from sentinel.config.daemon import (
     read_trusted_hosts,
 )
 from sentinel.config.housekeeping import read_chores
+from sentinel.config.notice import read_notices
 from sentinel.config.objective import read_objectives
 from sentinel.config.resource import read_resources
 from sentinel.config.role import Casting
@@ -75,6 +76,7 @@ def _load(written: Written) -> Configuration:
     objectives = read_objectives(written, settings.objectives, reader, kinds)
     check_places(written, settings)
     chores = read_chores(written, settings.housekeeping, resources)
+    notices = read_notices(written, settings)
     listen = read_listen(written, settings)
     trusted = read_trusted_hosts(written, settings)
     overrides = read_overrides(written)
@@ -88,6 +90,7 @@ def _load(written: Written) -> Configuration:
         components,
         checks,
         chores,
+        notices,
         objectives,
         links,
         listen,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sentinel.config.notice_model import ChannelSettings, MaintenanceSettings, RouteSettings
 from sentinel.core.objective import MAX_WINDOW, MIN_EVENTS, MIN_WINDOW
 from sentinel.strict.describe import Beside, Of
 from sentinel.strict.field import Duration, Name, Percentage, Strict, Text, refusal
@@ -398,6 +399,22 @@ class PlatformSettings(Strict):
         LinkSettings(), description="addresses in alerts: of runbooks and of dashboards"
     )
     reports: list[ReportSettings] = Field(default_factory=list, description="reports on a calendar")
+    channels: dict[Name, Annotated[ChannelSettings, Beside(_OWN_KEYS)]] = Field(
+        default_factory=dict,
+        description="ways to tell people, by name; `log` is always there",
+    )
+    routes: list[RouteSettings] = Field(
+        default_factory=list,
+        description="who is told of what; without any, every channel hears of everything",
+    )
+    maintenance: list[MaintenanceSettings] = Field(
+        default_factory=list, description="times in which people work on components"
+    )
+    page_address: str = Field(
+        "",
+        description="where people open the page: links in notices begin with it",
+        examples=["https://sentinel.example.org/"],
+    )
     runbooks: RunbookSettings = Field(
         RunbookSettings(), description="diagnosis by runbooks when an incident opens"
     )

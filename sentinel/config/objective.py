@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.config.component import ComponentReader
@@ -77,15 +77,25 @@ def _find_checks(
         for name in components.casting.settings.components
         if components.is_observed(name)
     }
+    measure = _Measures(kinds)
     given = {
-        raw["name"]: _measure(raw, kinds)
+        raw["name"]: measure(raw)
         for _, raw in written.checks
         if isinstance(raw, dict) and isinstance(raw.get("name"), str)
     }
     return own | given
 
 
-def _measure(raw: Mapping[str, Any], kinds: Mapping[str, Kind]) -> _Measured:
-    name = raw.get("kind")
-    kind = kinds.get(name) if isinstance(name, str) else None
-    return _Measured(str(raw.get("component")), str(name), kind.sli_meanings if kind else None)
+@dataclass(slots=True)
+class _Measures:
+    """What checks of each kind measure: looked up once a kind."""
+
+    kinds: Mapping[str, Kind]
+    _slis: dict[str, Mapping[str, str] | None] = field(default_factory=dict)
+
+    def __call__(self, raw: Mapping[str, Any]) -> _Measured:
+        name = str(raw.get("kind"))
+        if name not in self._slis:
+            kind = self.kinds.get(name)
+            self._slis[name] = kind.sli_meanings if kind else None
+        return _Measured(str(raw.get("component")), name, self._slis[name])

@@ -10,7 +10,7 @@ from sentinel.strict.describe import describe_type, find_example
 
 
 def write_sample(shelf: str, name: str, options: type[BaseModel] | None) -> str:
-    """As it stands in a file; "" for what nobody writes (a channel)."""
+    """As it stands in a file."""
     if shelf == "check":
         lines = [f"- name: my-{name.replace('_', '-')}", f"  kind: {name}", "  component: NAME"]
         return "\n".join([*lines, *_indent(options, "  ")])
@@ -22,7 +22,8 @@ def write_sample(shelf: str, name: str, options: type[BaseModel] | None) -> str:
         return "\n".join([*lines, *_indent(options, "    ")])
     if shelf == "report":
         return f'reports:\n  - {{kind: {name}, cron: "0 8 * * *"}}'
-    return ""
+    lines = ["channels:", "  NAME:", f"    kind: {name}"]
+    return "\n".join([*lines, *_indent(options, "    ")])
 
 
 def _indent(options: type[BaseModel] | None, indent: str) -> Iterator[str]:

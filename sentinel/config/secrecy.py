@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 
 from sentinel.adapters.postgres.address import find_client_secrets
 from sentinel.config.address import find_passwords
-from sentinel.config.value import Resource
+from sentinel.config.value import ConfiguredChannel, Resource
 from sentinel.core.model import Check, Component
 from sentinel.redaction import tells_secret
 
@@ -24,6 +24,8 @@ blank half of every text.
 _OPTION = re.compile(r"-{0,2}([\w.-]+)=(.+)", re.DOTALL)
 _PAIR = re.compile(r"([\w.-]{1,64})\s*=\s*(?:'((?:\\.|[^'\\])*)'|([^\s']+))")
 """As in `host=db password=…`, libpq's other form of an address."""
+_TELLING = re.compile(r"[=?{\[]|://")
+"""Without any of these a text has no name to go by, and nothing that is looked for below."""
 _USER = re.compile(r"://([^\s'\"<>]*)@")
 
 
@@ -32,6 +34,7 @@ def find_secrets(
     checks: Iterable[Check],
     components: Iterable[Component] = (),
     environment: Mapping[str, str] | None = None,
+    channels: Iterable[ConfiguredChannel] = (),
 ) -> Iterator[str]:
     """Every value that must not be printed: passwords, header values and their last words, secrets
     of checks and of what drives components, what a telling name says is one.
@@ -43,7 +46,7 @@ def find_secrets(
         if resource.type == "postgres":
             yield from find_client_secrets(resource.address)
         yield from _hide_header(resource.options.get("headers", {}).values())
-    options = [*(check.options for check in checks), *(each.options for each in components)]
+    options = [each.options for group in (checks, components, channels) for each in group]
     yield from _hide_header(_secrets_in(options))
     for name, value in (environment or {}).items():
         # PWD is where a shell stands: hidden, no text could name a file below it.
@@ -92,6 +95,8 @@ def _arguments(words: Sequence[object]) -> Iterator[str]:
 
 def _in_text(text: str) -> Iterator[str]:
     """A word of a command line, an address or path with a query, a JSON document."""
+    if _TELLING.search(text) is None:
+        return
     option = _OPTION.fullmatch(text)
     if option is not None and tells_secret(option[1]):
         yield option[2]

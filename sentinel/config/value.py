@@ -12,6 +12,9 @@ from pydantic import SecretStr
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.foreign.host import HostName
 from sentinel.core.model import Check, Component
+from sentinel.core.notice.maintenance import MaintenanceWindow
+from sentinel.core.notice.route import NoticeRoute
+from sentinel.core.notice.storm import StormLimit
 from sentinel.core.objective import Objective
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
@@ -59,6 +62,26 @@ class Diagnosing:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfiguredChannel:
+    """One way to tell people. `options` is the kind's own Options object."""
+
+    name: str
+    kind: str
+    options: Any
+    limit: StormLimit = field(default_factory=StormLimit)
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeSetup:
+    """Who is told of what. `page` is the address of the page for people, "" when it is our own."""
+
+    channels: tuple[ConfiguredChannel, ...] = ()
+    routes: tuple[NoticeRoute, ...] = ()
+    windows: tuple[MaintenanceWindow, ...] = ()
+    page: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """Everything that was configured, checked as a whole. `components` come in dependency order."""
 
@@ -88,6 +111,7 @@ class Configuration:
     objectives: tuple[Objective, ...] = ()
     links: AlertLinks = AlertLinks("", "")
     runbooks: Diagnosing = field(default_factory=Diagnosing)
+    notices: NoticeSetup = field(default_factory=NoticeSetup)
     digest: str = ""
     """One word for the files that it was made from."""
     lapsed: tuple[Problem, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from sentinel.strict.folder import digest_folder, list_files
 from sentinel.strict.place import Document, KeyPath, Place
 from sentinel.strict.read import read_document
 
-MERGED = frozenset({"resources", "components"})
+MERGED = frozenset({"resources", "components", "channels"})
 """Sections that several files may add to."""
 
 
@@ -159,12 +159,12 @@ class Written:
             return place.document
         return self._documents[0] if self._documents else Document(str(self.path))
 
-    def names(self, section: str) -> set[str]:
+    def names(self, section: str) -> Container[str]:
         """Every name that a section has, those with problems among them: a second complaint would
         not help.
         """
         given = self.settings.get(section, {})
-        return set(given) if isinstance(given, dict) else _Everything()
+        return given if isinstance(given, dict) else _Everything()
 
     def check_keys(self, key: str) -> list[Any]:
         """What every check that is a mapping has for a key, as it is written."""
@@ -207,7 +207,7 @@ def _is_good(key: str, value: Any) -> bool:
     return True
 
 
-class _Everything(set[str]):
+class _Everything:
     """The names of a section that could not be read: any may be in it."""
 
     def __contains__(self, _name: object) -> bool:

@@ -228,7 +228,8 @@ class Check:
     """Whether reading steps of its runbook run by themselves; None leaves it to the runbook and the
     platform.
     """
-    source: str = ""
+    source: str = field(default="", compare=False)
+    """Where it is written, as file:line. A check that only moved is the same one."""
     accept: tuple[Acceptance, ...] = ()
     """Faults that somebody knows of and bears, each with its reason and end."""
     keep_losses: float = KEEP_LOSSES
@@ -348,6 +349,9 @@ class Incident:
     watched_until: datetime | None = None
     """When it is closed if the component stays healthy and sentinel sees it, while it is recovered.
     """
+    acknowledged: datetime | None = None
+    """When somebody said that they see to it: nobody else is called any more."""
+    acknowledged_by: str = ""
     return_told: bool = False
     """Whether people were told that it recovered: then they hear of a relapse, too."""
     settled: datetime | None = None

@@ -23,6 +23,12 @@ class OrderKind(StrEnum):
     CHECK = "check"
     CLEAN_PLAN = "clean plan"
     CLEAN_APPLY = "clean apply"
+    DELIVER = "deliver"
+    """One notice on one channel: what a `notify` has become."""
+    ACKNOWLEDGE = "acknowledge"
+    SILENCE = "silence"
+    MAINTENANCE = "maintenance"
+    TEST_CHANNEL = "test channel"
 
 
 @dataclass(frozen=True, slots=True)

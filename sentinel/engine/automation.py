@@ -285,10 +285,13 @@ class Automation:
 
     def close_breaker(self, reason: str) -> Changes:
         """An operator's word: what was before it does not open the breaker again."""
+        was = self.breaker.opened is not None
         self.breaker = Breaker(closed=self.moment())
         self._show()
         log.info("breaker_closed", reason=reason)
-        return Changes(meta={BREAKER: _write_breaker(self.breaker)})
+        text = f"automation acts again: {reason}"
+        orders = [self._page("breaker_closed", "automation", text)] if was else []
+        return Changes(meta={BREAKER: _write_breaker(self.breaker)}, orders=orders)
 
     def closed_at(self) -> Moment | None:
         """When an operator closed the breaker last."""

@@ -1,4 +1,6 @@
-"""Carries out orders: notifications to channels, and what operators ask for on the command line."""
+"""Carries out orders: what is announced becomes notices, notices go to couriers, and what operators
+ask for is done.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,18 @@ from datetime import datetime
 
 import structlog
 
+from sentinel.core.notice import Notice
+from sentinel.core.notice.retry import read_tries, write_tries
 from sentinel.core.order import Answer, Order, OrderKind
+from sentinel.engine.courier import Courier, Parcel
+from sentinel.engine.notifier import Notifier
 from sentinel.engine.recorder import Recorder
-from sentinel.engine.upkeep import is_told_to_end
+from sentinel.engine.upkeep import Upkeep, end_tasks, is_told_to_end
 from sentinel.errors import StateError
 from sentinel.metrics import Metrics
-from sentinel.notify import Channel
-from sentinel.store import Store
+from sentinel.store import Changes, Store
+from sentinel.store.document import read, write
+from sentinel.store.notices import CHANNELS_KEY
 
 log = structlog.get_logger()
 
@@ -24,17 +31,17 @@ POLL = 0.5
 
 @dataclass(slots=True)
 class Dispatcher:
-    """At least once for notifications (the key tells a repetition), once for operators' orders."""
+    """At least once for notices (the key tells a repetition), once for operators' orders."""
 
     store: Store
     recorder: Recorder
     metrics: Metrics
-    channels: Sequence[Channel]
+    notifier: Notifier
+    upkeep: Upkeep
     actions: Mapping[str, Callable[[Order], Awaitable[Answer | None]]]
     utcnow: Callable[[], datetime]
-    monotonic: Callable[[], float]
-    _retries: dict[str, tuple[int, float]] = field(default_factory=dict)
-    """Failures so far, and when it is tried again."""
+    couriers: dict[str, Courier] = field(default_factory=dict)
+    _tasks: dict[str, list[asyncio.Task[None]]] = field(default_factory=dict)
     _done: dict[str, Answer] = field(default_factory=dict)
     """Carried out, but the disk did not take the note: not to be done again."""
 
@@ -45,32 +52,99 @@ class Dispatcher:
             await asyncio.sleep(POLL)
 
     async def drain(self) -> None:
-        """Carry out everything that waits now."""
-        try:
-            orders = await self.recorder.call(self.store.take_orders)
-        except StateError as error:
-            log.error("orders_not_readable", error=error.message)
+        """Carry out everything that waits now. What is announced is on its way afterwards."""
+        orders = await self._take()
+        if orders is None:
             return
+        announced = [order for order in orders if order.kind == OrderKind.NOTIFY]
+        if await self.notifier.turn(announced):
+            orders = await self._take()  # only what is written down goes out
+            if orders is None:
+                return
+        keys = {order.key for order in orders}
+        self.notifier.forget(keys)
+        for courier in self.couriers.values():
+            courier.forget(keys)
         for order in orders:
-            if order.key in self._done:
+            if order.kind == OrderKind.DELIVER:
+                await self._hand_over(order)
+            elif order.key in self._done:
                 await self._finish(order, self._done[order.key])
-            elif self._is_due(order):
+            elif order.kind != OrderKind.NOTIFY:
                 answer = await self._carry_out(order)
                 if answer is not None:
                     await self._finish(order, answer)
 
-    def _is_due(self, order: Order) -> bool:
-        return order.key not in self._retries or self.monotonic() >= self._retries[order.key][1]
+    async def _take(self) -> list[Order] | None:
+        """None when the disk fails: then nothing is known of what waits."""
+        try:
+            return await self.recorder.call(self.store.take_orders)
+        except StateError as error:
+            log.error("orders_not_readable", error=error.message)
+            return None
 
-    def _put_off(self, order: Order) -> None:
-        """A channel that fails is tried again after 1, 2, 4 … seconds, at most 5 minutes apart."""
-        failures = self._retries.get(order.key, (0, 0.0))[0] + 1
-        delay = min(2.0 ** (failures - 1), 300.0)
-        self._retries[order.key] = (failures, self.monotonic() + delay)
+    # -- notices ----------------------------------------------------------------------------------
+
+    async def follow(self, couriers: Sequence[Courier]) -> None:
+        """Take the channels of a configuration, in place of those that were. What waits stands in
+        the store, and is handed to whoever has its channel now.
+        """
+        wanted = {each.name: each for each in couriers}
+        for name, courier in list(self.couriers.items()):
+            if wanted.get(name) is not courier:
+                await self._release(courier)
+            if name not in wanted:
+                self.metrics.remove_channel(name)
+        for each in couriers:
+            if each.name not in self._tasks:
+                works = [each.run, each.keep_up] if each.repeats else [each.run]
+                keep = self.upkeep.keep
+                self._tasks[each.name] = [keep("courier", w, channel=each.name) for w in works]
+        self.couriers = wanted
+        await self.recorder.record(Changes(meta={CHANNELS_KEY: self._describe_channels()}))
+
+    async def close(self) -> None:
+        """End every courier; a delivery under way may end."""
+        await asyncio.gather(*map(self._release, self.couriers.values()))
+
+    async def _release(self, courier: Courier) -> None:
+        await courier.close()
+        await end_tasks(self._tasks.pop(courier.name, []))
+
+    async def _hand_over(self, order: Order) -> None:
+        courier = self.couriers.get(order.subject)
+        if courier is None:
+            log.error("notice_given_up", key=order.key, why=f"no channel {order.subject}")
+            await self._finish(order, Answer.failed(f"there is no channel {order.subject}"))
+            return
+        try:
+            notice = read(Notice, write(order.payload["notice"]))
+            parcel = Parcel(
+                order.key, notice, notice.at, read_tries(order.payload.get("tries", {}))
+            )
+        except (StateError, KeyError, TypeError, ValueError) as error:
+            log.error("notice_not_readable", key=order.key, error=repr(error))
+            await self._finish(order, Answer.failed("the order can't be read"))
+            return
+        courier.put(parcel)
+
+    async def note(self, parcel: Parcel, answer: Answer | None) -> None:
+        """Write down what became of a parcel, and how its channel is."""
+        changes = Changes(meta={CHANNELS_KEY: self._describe_channels()})
+        if answer is not None:
+            changes.answers[parcel.key] = answer
+        else:
+            payload = {"notice": parcel.notice, "tries": write_tries(parcel.tries)}
+            changes.payloads[parcel.key] = payload
+        await self.recorder.record(changes)
+
+    def _describe_channels(self) -> str:
+        return write([each.view for each in self.couriers.values()])
+
+    # -- what operators ask for -------------------------------------------------------------------
 
     async def _finish(self, order: Order, answer: Answer) -> None:
         now = self.utcnow()
-        self._retries.pop(order.key, None)
         try:
             await self.recorder.call(lambda: self.store.finish_order(order.key, answer, now))
             self._done.pop(order.key, None)
@@ -80,12 +154,8 @@ class Dispatcher:
             self._done[order.key] = answer
 
     async def _carry_out(self, order: Order) -> Answer | None:
-        """What became of an order; None to try again later."""
+        """What became of an order; None to ask again later."""
         try:
-            if order.kind == OrderKind.NOTIFY:
-                for channel in self.channels:
-                    await channel.send(order.key, order.subject, order.payload)
-                return Answer.done("sent")
             action = self.actions.get(order.kind)
             if action is None:
                 return Answer.unknown(f"unknown order {order.kind}")
@@ -95,7 +165,4 @@ class Dispatcher:
                 raise
             self.metrics.swallowed.labels("dispatcher").inc()
             log.error("order_raised", key=order.key, error=repr(error))
-            if order.kind != OrderKind.NOTIFY:
-                return Answer.failed(str(error) or repr(error))
-            self._put_off(order)
-            return None
+            return Answer.failed(str(error) or repr(error))

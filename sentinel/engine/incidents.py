@@ -11,7 +11,7 @@ from sentinel.core.component import incident as incident_core
 from sentinel.core.component.incident import BAD, Event
 from sentinel.core.fault import Status, worst
 from sentinel.core.model import Component, Incident
-from sentinel.core.order import Order, OrderKind
+from sentinel.core.order import Answer, Order, OrderKind
 from sentinel.engine.automation import Automation
 from sentinel.engine.fault_lines import bound_lines, describe_begun, describe_standing
 from sentinel.engine.pause import PauseGuard
@@ -278,6 +278,19 @@ class Incidents:
         if incident is not None:
             await self._change(incident, event)
 
+    async def acknowledge(self, name: str, by: str, reason: str) -> Answer:
+        """Somebody sees to an incident: it is not escalated any further, and nobody is reminded."""
+        known = [*self.picture.incidents.values(), *self.picture.beneath.values()]
+        incident = next((each for each in known if each.id == name), None)
+        if incident is None:
+            return Answer.unknown(f"there is no open incident {name!r}")
+        if incident.acknowledged is not None:
+            return Answer.done(f"was acknowledged by {incident.acknowledged_by}")
+        text = f"acknowledged by {by}{f': {reason}' if reason else ''}"
+        event = Event("acknowledged", text)
+        await self._change(replace(incident, acknowledged=self.utcnow(), acknowledged_by=by), event)
+        return Answer.done(f"{incident.component}: {text}")
+
     async def exhaust(self, incident: Incident, event: Event) -> None:
         """Give it up: no further attempt, and a person is told."""
         await self._change(replace(incident, exhausted=True, escalated=True), event)
@@ -297,7 +310,7 @@ class Incidents:
         changes = Changes()
         self._keep(incident, changes)
         changes.events.append((incident.id, self.utcnow(), event, {}))
-        if event.kind == "exhausted":
+        if event.kind in {"exhausted", "acknowledged"}:
             _tell(incident, event, changes)
         changes.components.extend(self.views.show_components(incident.component, changes))
         await self.recorder.record(changes)

@@ -233,7 +233,7 @@ class Recorder:
         ]
         changes.orders = [
             replace(each, payload=self._scrub(each.payload))
-            if each.kind is OrderKind.NOTIFY
+            if each.kind in {OrderKind.NOTIFY, OrderKind.DELIVER}
             else each
             for each in changes.orders
         ]

@@ -113,6 +113,11 @@ class Watchdog:
     _missed: float = 0.0
     """Seconds of looks at which something else had given no sign of life."""
 
+    @property
+    def sees_life(self) -> bool:
+        """Whether everything had given a sign of life at the latest look."""
+        return self._thread is not None and self._missed == 0.0
+
     def start(self) -> None:
         """Watch from now on, in a thread of its own."""
         self._alive_at = self.vitals.guard.monotonic()

@@ -20,6 +20,7 @@ from sentinel.core.model import Check, Histogram, Measurement, Result
 from sentinel.metrics.cap import MAX_SERIES, decide_left_out
 from sentinel.metrics.family import Counter, FigureFamily, Gauge, OwnHistogram, Series
 from sentinel.metrics.objective import declare_objectives
+from sentinel.metrics.plight import Plights
 from sentinel.metrics.rows import RowBook
 from sentinel.metrics.text import END, list_sample_names
 
@@ -29,6 +30,7 @@ PLACES = (
 )  # fmt: skip
 """Parts of sentinel whose errors are counted from the start."""
 ATTEMPT_OUTCOMES = ("recovered", "failed")
+NOTICE_OUTCOMES = ("delivered", "again", "refused", "expired", "unanswered", "renewed")
 STALE_INTERVALS = 3.0
 """A check without an observed verdict for so many intervals is blind: its age is exported."""
 DURATIONS = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
@@ -76,6 +78,7 @@ class Metrics:
         self._declare_authority()
         self._declare_troubles()
         self._declare_chores()
+        self._declare_notices()
         self.objectives = declare_objectives(self._gauges, self._counters)
         reserved: set[str] = set()
         for family in self._families:
@@ -177,13 +180,10 @@ class Metrics:
         self.exhausted = gauges(
             "sentinel_component_exhausted", "1 when the restart budget is spent.", "component"
         )
-        self._flapping = gauges(
-            "sentinel_component_flapping", "1 while a check of it flaps.", "component"
+        self.plights = Plights(
+            gauges("sentinel_component_flapping", "1 while a check of it flaps.", "component"),
+            gauges("sentinel_component_blocked", "1 while it waits for it.", "component", "by"),
         )
-        self._blocked = gauges(
-            "sentinel_component_blocked", "1 while it waits for another one.", "component", "by"
-        )
-        self._blocked_by: dict[str, str] = {}
         self.braked = gauges(
             "sentinel_mass_failure_brakes", "Groups whose members fail together; none is restarted."
         ).labels()
@@ -277,6 +277,32 @@ class Metrics:
         self.chore_last_run = gauges(
             "sentinel_housekeeping_last_run_timestamp_seconds", "When a chore last ended.", "chore"
         )
+
+    def _declare_notices(self) -> None:
+        self.notifications = self._counters(
+            "sentinel_notifications_total",
+            "Tries to deliver a notice, by what came of it.",
+            "channel",
+            "outcome",
+        )
+        self.notifications_waiting = self._gauges(
+            "sentinel_notifications_waiting", "Notices that are not delivered yet.", "channel"
+        )
+        self.maintenance = self._gauges(
+            "sentinel_maintenance", "1 while a maintenance window is on.", "window"
+        )
+
+    def add_channel(self, name: str) -> None:
+        """Create the series of a channel at zero."""
+        for outcome in NOTICE_OUTCOMES:
+            self.notifications.labels(name, outcome)
+        self.notifications_waiting.labels(name)
+
+    def remove_channel(self, name: str) -> None:
+        """Remove every series of a channel that the configuration no longer has."""
+        for outcome in NOTICE_OUTCOMES:
+            self.notifications.remove(name, outcome)
+        self.notifications_waiting.remove(name)
 
     # -- checks -----------------------------------------------------------------------------------
 
@@ -410,9 +436,9 @@ class Metrics:
             self._component_status.remove(name, status.value)
         for outcome in ATTEMPT_OUTCOMES:
             self.attempts.remove(name, outcome)
-        for family in (self.incidents_open, self.exhausted, self._flapping):
+        for family in (self.incidents_open, self.exhausted):
             family.remove(name)
-        self._blocked.remove(name, self._blocked_by.pop(name, ""))
+        self.plights.remove(name)
 
     def set_component_status(self, name: str, status: Status) -> None:
         """The status of a component, as people are told it."""
@@ -421,16 +447,6 @@ class Metrics:
             self._component_status.remove(name, before.value)
         self._statuses[name] = status
         self._component_status.labels(name, status.value).set(1)
-
-    def set_plight(self, component: str, *, flapping: bool, blocked_by: str) -> None:
-        """Whether a component flaps, and for which one it waits, "" for none."""
-        self._flapping.labels(component).set(flapping)
-        before = self._blocked_by.pop(component, "")
-        if before and before != blocked_by:
-            self._blocked.remove(component, before)
-        if blocked_by:
-            self._blocked_by[component] = blocked_by
-            self._blocked.labels(component, blocked_by).set(1)
 
     def remove_chore(self, name: str, outcomes: Iterable[str]) -> None:
         """Remove every series of a chore that the configuration no longer has; refusals stay until

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import structlog
 
-from sentinel.notify import Channel
+from sentinel.core.notice import Notice
+from sentinel.notify import Channel, ChannelOptions, ChannelRoom
 
 
-async def send(key: str, subject: str, payload: Mapping[str, Any]) -> None:
+class LogOptions(ChannelOptions):
+    """It has none."""
+
+
+async def send(_options: LogOptions, room: ChannelRoom, notice: Notice) -> None:
     """Write one line, as a warning; log shippers take it from there."""
-    structlog.get_logger().warning("notification", key=key, subject=subject, payload=dict(payload))
+    structlog.get_logger().warning(
+        "notification",
+        channel=room.name,
+        key=notice.key,
+        told=str(notice.told),
+        severity=str(notice.severity),
+        subject=notice.component,
+        title=notice.title,
+        text=notice.text,
+        runbook=notice.runbook,
+        link=notice.link,
+    )
 
 
-CHANNEL = Channel("log", "A warning in sentinel's own log", send)
+CHANNEL = Channel("log", "A warning in sentinel's own log", LogOptions, send, repeatable=True)

@@ -273,6 +273,10 @@ class Changes:
     gaps: list[Gap] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
+    payloads: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Key of an order that waits → what it carries from now on."""
+    answers: dict[str, Answer] = field(default_factory=dict)
+    """Key of an order → what became of it."""
     faults: list[StandingFault] = field(default_factory=list)
     slices: list[Slice] = field(default_factory=list)
     marks: dict[str, Marks] = field(default_factory=dict)

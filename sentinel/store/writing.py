@@ -75,6 +75,11 @@ def _write_incidents(db: sqlite3.Connection, changes: Changes) -> None:
     now = utcnow()
     for order in changes.orders:
         write_order(db, order, now)
+    for name, payload in changes.payloads.items():
+        change(db, "orders", "key = ?", (name,), payload=write(payload))
+    for name, answer in changes.answers.items():
+        outcome, done = write(answer), write_instant(now)
+        change(db, "orders", "key = ?", (name,), outcome=outcome, done=done)
 
 
 def write_order(db: sqlite3.Connection, order: Order, at: datetime) -> bool:

@@ -173,11 +173,11 @@ class _Builder:
         """Fill in the document's value. Raises one of `_REFUSED`."""
         value, begun = None, False
         while type(event := self._take()) is not yaml.StreamEndEvent:
-            if type(event) is yaml.DocumentStartEvent:
+            if isinstance(event, yaml.DocumentStartEvent):
                 if begun:
                     self._see_the_rest()
                     remedy = "one document for each file: remove the `---` lines"
-                    raise _Unfit(event.start_mark.line + 1, "", "has several documents", remedy)
+                    raise _Unfit(_line(event), "", "has several documents", remedy)
                 begun = True
                 try:
                     value = self._build(self._take(), ())
@@ -345,6 +345,10 @@ class _Builder:
         if names := find_variables(text):
             self._document.references[path] = names
         return substitute(text, place, self._environment)
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
 
 
 def _undefined(event: Any) -> yaml.YAMLError:

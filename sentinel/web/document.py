@@ -14,6 +14,7 @@ from sentinel.core.quantity import format_duration
 from sentinel.store import CheckView, ComponentView, Reader, unobserved_since
 from sentinel.store.document import to_json
 from sentinel.store.runbook import held_back, own_troubles, runbook_of
+from sentinel.web.notices import describe_channels, describe_maintenance
 from sentinel.web.objectives import list_objectives
 
 STALE = "stale"
@@ -27,8 +28,9 @@ def status_document(store: Reader, now: datetime) -> Document:
 
     Keys: `platform`, `generated`, `started`, `status` (worst of all components), `held` (what holds
     all actions back), `own` (what of sentinel itself does not work), `incidents` (open ones, causes
-    and the worst first), `components`, `checks`, `objectives`, `blind` (the latest gap or null). Ages are
-    seconds; every `…_text` is the same figure for
+    and the worst first), `components`, `checks`, `objectives`, `blind` (the latest gap or null),
+    `channels` (how they deliver), `maintenance` (what is worked upon). Ages are seconds; every
+    `…_text` is the same figure for
     people.
     """
     alive = unobserved_since(store, now) is None
@@ -57,6 +59,8 @@ def status_document(store: Reader, now: datetime) -> Document:
             "checks": checks,
             "objectives": list_objectives(store),
             "blind": describe_blindness(store, now),
+            "channels": describe_channels(store, now),
+            "maintenance": describe_maintenance(store, now),
         }
     )
     return document
@@ -147,6 +151,8 @@ def describe_incident(incident: Incident, now: datetime, actions: Mapping[str, s
         "blocked_by": incident.blocked_by,
         "exhausted": incident.exhausted,
         "escalated": incident.escalated,
+        "acknowledged": incident.acknowledged,
+        "acknowledged_by": incident.acknowledged_by,
         "why": _why(incident, actions.get(incident.component, "")),
     }
 
@@ -167,7 +173,8 @@ def _tell_state(incident: Incident, now: datetime) -> str:
         works = f"works again for {_span(incident.settled, now)}"
         return f"{incident.state.value} for {_span(opened, now)}, {works}"
     if recovered is None:
-        return f"{incident.state.value} for {_span(opened, now)}"
+        seen_to = f", {incident.acknowledged_by} sees to it" if incident.acknowledged else ""
+        return f"{incident.state.value} for {_span(opened, now)}{seen_to}"
     since, bad = _span(recovered, now), _span(opened, recovered)
     until = incident.watched_until
     watched = f"watched until {until:%H:%M:%S} UTC, " if until is not None else ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,6 +115,34 @@ def test_answers_can_be_drawn(seen: Seen, name: str) -> None:
     """The picture of the run has every panel of the dashboard, none of them empty."""
     picture = draw_picture(DOCUMENTS[name], seen.answers[name])
     assert list_drawn(picture) == {panel["id"]: True for panel in list_panels(DOCUMENTS[name])}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    "chaos",
+    [
+        ("evict-stream", "crash-loop", "slow-assigner", "stuck-flow", "tenant-leak", "crash-agent"),
+        ("redis-down", "crash-loop", "crash-orchestrator", "stuck-flow", "tenant-leak"),
+        ("postgres-down", "poison-message", "crash-loop", "crash-orchestrator", "wedge-agent"),
+    ],
+    ids=lambda chaos: chaos[0],
+)
+def test_other_chaos_breaks_no_query(tmp_path: Path, chaos: tuple[str, ...]) -> None:
+    """Whatever breaks, no query fails, and once all is back each panel shows something: but for what
+    did not happen.
+    """
+    require_tool("prometheus")
+    with watch_demo(tmp_path, chaos) as prometheus:
+        answers = ask_until(prometheus, DOCUMENTS, lambda found: not list_empty(found), PATIENCE)
+    every = [each for found in answers.values() for each in found.by_question.items()]
+    assert [(question.place, answer.error) for question, answer in every if answer.error] == []
+    empty = [question for question, answer in every if not answer]
+    assert [each.place for each in empty if not is_of_what_happened(each.expr)] == []
+
+
+def is_of_what_happened(expr: str) -> bool:
+    """Whether nothing comes while nothing is wrong."""
+    return "sentinel_faults" in expr or expr.endswith("> 0")
 
 
 def alone(document: Document, panel: Document) -> dict[str, Any]:

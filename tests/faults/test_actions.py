@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +22,6 @@ from sentinel.core.remediation.brake import ActionLimits
 from sentinel.core.remediation.restart import Reason
 from sentinel.engine.aside import Aside
 from sentinel.engine.clock import SteadyClock
-from sentinel.engine.dispatcher import Dispatcher
 from sentinel.engine.incidents import Incidents
 from sentinel.errors import ActionRefused, StateError
 from sentinel.metrics import Metrics
@@ -34,6 +32,7 @@ from sentinel.store.folder import lock_state, prepare_folder
 from sentinel.store.sqlite import SqliteStore
 from tests.unit.engine.conftest import Clock
 from tests.unit.engine.house import POLICY, House, open_house, settle
+from tests.unit.engine.notices import make_dispatcher
 
 
 @pytest.fixture
@@ -190,8 +189,8 @@ async def test_f15_the_same_request_twice(house: House, metrics: Metrics) -> Non
         return await house.requests.restart(order.subject, "x")
 
     actions = {"restart": aside.wrap(restart)}
-    dispatcher = Dispatcher(
-        house.store, house.recorder, metrics, [], actions, lambda: datetime.now(UTC), time.monotonic
+    dispatcher = make_dispatcher(
+        house.store, house.recorder, metrics, house.clock, actions, house.picture
     )
     order = Order("restart", "restart/worker/1", "worker", {})
     assert house.store.add_order(order, datetime.now(UTC))

@@ -18,7 +18,8 @@ from sentinel import housekeeping, notify, probes, remediation
 from sentinel.core.bus.housekeeping import Member, Target
 from sentinel.core.fault import Status
 from sentinel.core.model import Incident, IncidentState
-from sentinel.errors import NotMeasurable
+from sentinel.core.notice.text import Letterhead, write_test
+from sentinel.errors import NotDelivered
 from sentinel.reports import Report, ReportRequest
 from sentinel.runbook.read import read_runbooks
 from sentinel.store import Reader
@@ -136,17 +137,22 @@ async def test_the_chore_takes_who_is_retired() -> None:
 
 
 async def test_the_channel_delivers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """One line a message to a stand-in for logger; one that fails raises, so it is tried again."""
+    """One line a notice to a stand-in for logger; one that fails raises, so it is tried again."""
     module = make_module("sentinel/notify/journal.py")
     assert isinstance(module.CHANNEL, notify.Channel)
     program, out = tmp_path / "logger", tmp_path / "out.jsonl"
     program.write_text(f'#!/bin/sh\n[ -e {out} ] && exit 1\nprintf %s "$4" > {out}\n')
     program.chmod(0o755)
     monkeypatch.setattr(module, "find_program", lambda _name: str(program))
-    await module.CHANNEL.send("k", "bus", {"event": "opened"})
-    assert json.loads(out.read_text()) == {"key": "k", "subject": "bus", "event": "opened"}
-    with pytest.raises(NotMeasurable, match="ended with 1"):
-        await module.CHANNEL.send("k", "bus", {})
+    notice, room = write_test("journal", Letterhead("trial"), NOW), notify.ChannelRoom("journal")
+    options = module.CHANNEL.options()
+    await module.CHANNEL.send(options, room, notice)
+    assert json.loads(out.read_text())["title"] == "[trial] test of the channel journal"
+    with pytest.raises(NotDelivered, match="ended with 1"):
+        await module.CHANNEL.send(options, room, notice)
+    monkeypatch.setattr(module, "find_program", lambda _name: None)
+    with pytest.raises(NotDelivered, match="no logger"):
+        await module.CHANNEL.send(options, room, notice)
 
 
 def test_the_report_has_facts() -> None:

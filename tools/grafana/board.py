@@ -19,6 +19,8 @@ COLUMNS = 24
 """Width of Grafana's grid."""
 HEIGHTS = {"stat": 4, "trend": 8, "table": 8}
 
+NO_FAULT = '0 * count(sentinel_check_status{@check, status!="unknown"})'
+"""That there is no fault is known only while a check has a verdict."""
 GREEN, YELLOW, RED, BLUE, PURPLE = "green", "yellow", "red", "blue", "purple"
 STATUS_COLORS = {"up": GREEN, "degraded": YELLOW, "down": RED, "unknown": PURPLE}
 

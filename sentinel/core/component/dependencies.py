@@ -62,3 +62,16 @@ def _walk_round(name: str, depends_on: DependsOn) -> tuple[str, ...]:
 
 def _leads_to(start: str, goal: str, depends_on: DependsOn) -> bool:
     return start == goal or goal in find_needed(start, depends_on)
+
+
+def find_dependents(name: str, depends_on: DependsOn) -> list[str]:
+    """Every component that needs one, directly or not."""
+    found, frontier = set[str](), {name}
+    while frontier:
+        frontier = {
+            each
+            for each, needs in depends_on.items()
+            if each not in found and frontier & set(needs)
+        }
+        found |= frontier
+    return sorted(found)

@@ -46,9 +46,13 @@ OVER = frozenset({Told.RECOVERED, Told.CLOSED})
 class Affair:
     """What people are told about, as it is now. Instants are aware UTC.
 
-    `kind` is `incident`, `brake` or `breaker`. `dependants` is the number of other components that
-    are bad because of it: they are told by this number, and not one by one. `seen` is when it was
+    `kind` is `incident`, `brake` or `breaker`. `needed_by` is the number of components that
+    need this one, `dependants` of those that are bad because of it: they are told by this number,
+    and not one by one. `seen` is when it was
     last observed to be bad, None where nothing is observed.
+
+    Two are equal when people would be told the same of them: figures that move at every look are
+    not compared.
     """
 
     id: str
@@ -57,15 +61,16 @@ class Affair:
     component: str
     severity: Severity
     status: str
-    text: str
+    text: str = field(compare=False)
     began: datetime
-    fault: str = ""
-    check: str = ""
-    runbook: str = ""
+    fault: str = field(default="", compare=False)
+    check: str = field(default="", compare=False)
+    runbook: str = field(default="", compare=False)
     cause: str = ""
     """The component that it is only an effect of, "" for a cause."""
-    dependants: int = 0
-    seen: datetime | None = None
+    dependants: int = field(default=0, compare=False)
+    needed_by: int = field(default=0, compare=False)
+    seen: datetime | None = field(default=None, compare=False)
     over: bool = False
     """Whether it works again, while a relapse is possible."""
 

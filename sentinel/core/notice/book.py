@@ -7,7 +7,7 @@ restart repeats nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -102,20 +102,30 @@ def look(
     it has ended.
     """
     entries, tellings = dict[str, Entry](), Tellings()
-    causes = {each.affair.component for each in book.entries.values() if each.returned is None}
+    causes = _find_causes(book)
     for name, entry in book.entries.items():
         affair = present(name)
         if affair is None:  # it was ended by another word than health
             _, more = _tell(entry, _closing(entry), f"{entry.affair.component}: closed", now)
         elif entry.returned is not None:
             entries[name], more = _look_back(entry, affair, policy, now)
-        elif affair.cause in causes and not entry.told:
-            # Its cause is told, with the number of what depends on it.
-            entries[name], more = replace(entry, affair=affair), []
+        elif affair.over or _is_folded(entry, affair, causes):
+            entries[name], more = replace(entry, affair=_rise(entry, affair)), []
         else:
             entries[name], more = _look_at(entry, affair, policy, now)
         tellings += more
     return NoticeBook(entries), tellings
+
+
+def _find_causes(book: NoticeBook) -> set[str]:
+    """Components that are bad, and whose affair is in the book."""
+    bad = (each for each in book.entries.values() if each.returned is None)
+    return {each.affair.component for each in bad if not each.affair.over}
+
+
+def _is_folded(entry: Entry, affair: Affair, causes: set[str]) -> bool:
+    """Whether only its cause is told, with the number of what depends on it."""
+    return affair.cause in causes and not entry.told
 
 
 def _look_back(
@@ -181,8 +191,8 @@ def _find_due(
         for step in route.escalate:
             if _is_older(entry.first, step.after, now):
                 yield from ((c, Told.ESCALATED) for c in step.channels if c not in entry.told)
-        for channel, at in entry.told.items() if route.remind else ():
-            if _is_older(at, route.remind, now):
+        for channel in route.everyone if route.remind else ():
+            if _is_older(entry.told.get(channel), route.remind, now):
                 yield channel, Told.REMINDER
 
 
@@ -216,11 +226,14 @@ def _tell(
 # -- what happens to an affair --------------------------------------------------------------------
 
 
-def begin(book: NoticeBook, affair: Affair) -> NoticeBook:
-    """People may be told of it from now on; the next look decides who is."""
-    known = book.entries.get(affair.id)
-    entry = replace(known, affair=affair, returned=None) if known else Entry(affair)
-    return NoticeBook({**book.entries, affair.id: entry})
+def begin(
+    book: NoticeBook, affair: Affair, policy: NoticePolicy, now: datetime
+) -> tuple[NoticeBook, Tellings]:
+    """People may be told of it from now on, and are at once unless something holds it back."""
+    entry, tellings = book.entries.get(affair.id, Entry(affair)), Tellings()
+    if not _is_folded(entry, affair, _find_causes(book)):
+        entry, tellings = _look_at(replace(entry, returned=None), affair, policy, now)
+    return NoticeBook({**book.entries, affair.id: entry}), tellings
 
 
 def tell_again(
@@ -252,10 +265,3 @@ def _note(entry: Entry, told: Told, now: datetime) -> Entry:
     if told is Told.ACKNOWLEDGED:
         return replace(entry, acknowledged=True)
     return entry
-
-
-def count_dependants(causes: Iterable[tuple[str, str]], component: str) -> int:
-    """How many components are bad because of one; `causes` are pairs of a component and its root
-    cause.
-    """
-    return len({name for name, cause in causes if cause == component and name != component})

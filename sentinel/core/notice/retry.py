@@ -70,7 +70,8 @@ def decide_retry(
     """
     failures = tries.failures + 1
     unanswered = tries.unanswered + (miss.arrived and not repeatable)
-    delay = max(min(2.0 ** min(failures - 1, 30), LONGEST), miss.retry_after or 0.0)
+    grown = min(2.0 ** min(failures - 1, 30), LONGEST)
+    delay = max(grown, miss.retry_after or 0.0)
     after = Tries(failures, unanswered, now + timedelta(seconds=delay), miss.error)
     if miss.error_class is ErrorClass.PERMANENT:
         return Fate.REFUSED, after

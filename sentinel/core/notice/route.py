@@ -64,6 +64,11 @@ class NoticeRoute:
     loud: Severity = Severity.PAGE
     tell_close: bool = False
 
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """Every channel of it, those of its escalation among them."""
+        return (*self.channels, *(name for step in self.escalate for name in step.channels))
+
     def fits(self, affair: Affair, now: datetime) -> bool:
         """Whether it is for this affair at this time."""
         in_time = self.hours is None or self.hours.covers(now)

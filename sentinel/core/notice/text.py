@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from sentinel.core.fault import Severity
 from sentinel.core.foreign.visible import make_visible
-from sentinel.core.notice import RANKS, Affair, Notice, NoticeLabels, Told
+from sentinel.core.notice import OVER, RANKS, Affair, Notice, NoticeLabels, Told
 from sentinel.core.notice.book import Telling
 from sentinel.core.notice.storm import Heap
 
@@ -87,12 +87,12 @@ def _first_line(text: str) -> str:
 
 
 def _write_text(telling: Telling) -> str:
-    affair = telling.affair
-    lines = [telling.text if telling.told is Told.OPENED else affair.text]
-    if telling.text not in lines:
-        lines.insert(0, telling.text)
-    if affair.dependants:
-        lines.append(f"{affair.dependants} components that depend on it are bad, too")
+    affair, lines = telling.affair, [telling.text]
+    if telling.text != affair.text and telling.told is not Told.OPENED:
+        lines.append(f"it was: {affair.text}" if telling.told in OVER else affair.text)
+    if affair.needed_by:
+        many = f"{affair.needed_by} component{'s' * (affair.needed_by != 1)}"
+        lines.append(f"needed by {many}, {affair.dependants or 'none'} of them bad by now")
     if affair.check:
         lines.append(f"found by check {affair.check}, since {affair.began:%Y-%m-%d %H:%M:%S} UTC")
     if affair.runbook:

@@ -65,6 +65,12 @@ function objectiveRow(item) {
   ]);
 }
 
+function channelRow(item) {
+  return row([
+    ["name", item.name], ["soft", item.kind], ["n", item.waiting], ["t", item.last_text], ["detail", item.error],
+  ]);
+}
+
 function incidentCard(item) {
   const card = make("article", "incident " + (STATUSES.has(item.shown) ? item.shown : "unknown"));
   const what = make("p", "what");
@@ -114,6 +120,8 @@ function show(status) {
   fill("components", status.components, componentRow, emptyRow("No component is being watched."));
   fill("checks", status.checks, checkRow, emptyRow("No check is configured."));
   fill("objectives", status.objectives, objectiveRow, emptyRow("No objective is configured."));
+  document.getElementById("maintenance").replaceChildren(...status.maintenance.map((text) => make("p", "held", text)));
+  fill("channels", status.channels, channelRow, emptyRow("No channel is known yet."));
   const blind = status.blind;
   document.getElementById("blind").textContent = blind
     ? "Sentinel itself " + blind.text + " at " + blind.began.slice(11, 19) + " UTC: " + blind.reason : "";

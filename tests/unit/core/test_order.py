@@ -32,7 +32,8 @@ def test_words_of_orders_are_stable():
     """They stand in the store, and in those of other versions."""
     assert [str(kind) for kind in OrderKind] == [
         "notify", "diagnose", "restart", "move", "reload", "reset", "breaker", "resume", "accept",
-        "check", "clean plan", "clean apply",
+        "check", "clean plan", "clean apply", "deliver", "acknowledge", "silence", "maintenance",
+        "test channel",
     ]  # fmt: skip
     assert Order(OrderKind.RESTART, "k", "api").kind == "restart"
     assert Order("of another version", "k", "api").payload == {}

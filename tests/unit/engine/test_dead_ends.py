@@ -20,7 +20,6 @@ from sentinel.core.order import Answer, Order
 from sentinel.core.remediation.brake import ActionLimits
 from sentinel.core.remediation.restart import Reason
 from sentinel.engine.conductor import Conductor
-from sentinel.engine.dispatcher import Dispatcher
 from sentinel.engine.file_watch import FileWatch
 from sentinel.engine.requests import is_put_off
 from sentinel.metrics import Metrics
@@ -29,6 +28,7 @@ from sentinel.remediation import Outcome
 from sentinel.store import Retention
 from sentinel.store.sqlite import SqliteStore
 from tests.unit.engine.house import AT_ONCE, POLICY, House, open_house, settle
+from tests.unit.engine.notices import make_dispatcher
 
 
 @pytest.fixture
@@ -564,9 +564,7 @@ async def test_an_outcome_in_broken_text_ends_no_dispatcher(
         done.append(order.key)
         return Answer.done("exited: \udcff" if order.key == "bad" else "done")
 
-    dispatcher = Dispatcher(
-        store, recorder, metrics, [], {"restart": restart}, clock.utcnow, clock.monotonic
-    )
+    dispatcher = make_dispatcher(store, recorder, metrics, clock, {"restart": restart})
     for key in ("bad", "good"):
         store.add_order(Order("restart", key, "worker", {}), clock.utcnow())
     for _ in range(3):
@@ -581,9 +579,7 @@ async def test_a_failure_without_words_has_some(store, recorder, metrics, clock)
     async def slow(_order: Order) -> Answer:
         raise TimeoutError
 
-    dispatcher = Dispatcher(
-        store, recorder, metrics, [], {"check": slow}, clock.utcnow, clock.monotonic
-    )
+    dispatcher = make_dispatcher(store, recorder, metrics, clock, {"check": slow})
     store.add_order(Order("check", "k", "x", {}), clock.utcnow())
     await dispatcher.drain()
     assert store.order_outcome("k") == Answer.failed("TimeoutError()")

@@ -1,4 +1,6 @@
-"""Orders are carried out: notifications at least once with one key, operators' orders once."""
+"""Orders are carried out: operators' orders once; what is announced becomes notices, each an order of
+its own, at least once with one key.
+"""
 
 from __future__ import annotations
 
@@ -6,91 +8,232 @@ import asyncio
 
 import pytest
 
+from sentinel.core.model import ErrorClass
 from sentinel.core.order import Answer, Order
-from sentinel.engine.dispatcher import Dispatcher
-from sentinel.errors import StateError
-
-
-class Channel:
-    """Remembers what was sent; fails as often as it is told."""
-
-    def __init__(self, failures=0):
-        self.sent = []
-        self.failures = failures
-
-    async def send(self, key, subject, payload):
-        if self.failures:
-            self.failures -= 1
-            raise OSError("no network")
-        self.sent.append((key, subject, dict(payload)))
+from sentinel.errors import NotDelivered, StateError
+from sentinel.store import Changes
+from tests.unit.engine.notices import Desk, Receiver, make_dispatcher
 
 
 @pytest.fixture
-def channel():
+def receiver():
     """A channel that works."""
-    return Channel()
+    return Receiver()
 
 
 @pytest.fixture
-def dispatcher(store, recorder, metrics, channel, clock):
-    """A dispatcher on the test's clock."""
-    return Dispatcher(store, recorder, metrics, [channel], {}, clock.utcnow, clock.monotonic)
+async def desk(store, recorder, metrics, clock, receiver):
+    """A dispatcher with one channel."""
+    made = Desk(store, recorder, metrics, clock, rig=receiver)
+    await made.open()
+    yield made
+    await made.close()
 
 
-def notify(key="i-1/opened"):
-    """An order to tell people."""
-    return Order("notify", key, "api", {"event": "opened"})
+def figures(metrics):
+    """Outcomes that were counted."""
+    found = metrics.notifications.figures()
+    return {outcome: count for (_, outcome), count in found.items() if count}
 
 
-async def test_sent_once(dispatcher, store, channel, clock):
-    """One order, one message; the same key again is no order."""
-    store.add_order(notify(), clock.utcnow())
+async def test_sent_once(desk, receiver, metrics):
+    """One announcement, one notice; it is a row with its outcome, and a figure."""
+    incident = await desk.fall("api")
     for _ in range(3):
-        await dispatcher.drain()
-        store.add_order(notify(), clock.utcnow())
-    assert channel.sent == [("i-1/opened", "api", {"event": "opened"})]
-    assert store.order_outcome("i-1/opened") == Answer.done("sent")
+        await desk.turn()
+    assert receiver.told == ["api opened"]
+    key = f"{incident.id}/opened/1@rig"
+    assert receiver.sent[0].key == key
+    assert desk.store.order_outcome(key) == Answer.done("sent")
+    assert desk.store.take_orders() == []
+    assert figures(metrics) == {"delivered": 1}
 
 
-async def test_a_channel_that_fails_is_tried_again_with_backoff(
-    dispatcher, store, channel, clock, metrics
-):
-    """After 1, 2, 4 … seconds, not before, with the same key; every failure is counted."""
-    channel.failures = 3
-    store.add_order(notify(), clock.utcnow())
-    await dispatcher.drain()
+async def test_a_channel_that_fails_is_tried_again_with_backoff(desk, receiver, metrics):
+    """After 1, 2, 4 … seconds, not before and not later, with the same key."""
+    receiver.misses = [NotDelivered("no network")] * 3
+    incident = await desk.fall("api")
+    await desk.turn()
     for delay in (1.0, 2.0, 4.0):
-        failures = channel.failures
-        clock.now += delay - 0.01
-        await dispatcher.drain()
-        assert (channel.failures, channel.sent) == (failures, [])
-        clock.now += 0.02
-        await dispatcher.drain()
-    assert [key for key, *_ in channel.sent] == ["i-1/opened"]
-    assert metrics.swallowed.labels("dispatcher").value == 3
+        left = len(receiver.misses)
+        await desk.after(delay - 0.01)
+        assert (len(receiver.misses), receiver.sent) == (left, [])
+        await desk.after(0.01)
+    assert [each.key for each in receiver.sent] == [f"{incident.id}/opened/1@rig"]
+    assert figures(metrics) == {"again": 3, "delivered": 1}
 
 
-async def test_a_delay_ends_at_its_instant(dispatcher, store, channel, clock):
-    """A second after the first failure, and not an instant later."""
-    channel.failures = 1
-    store.add_order(notify(), clock.utcnow())
-    await dispatcher.drain()
-    clock.now += 1.0
-    await dispatcher.drain()
-    assert len(channel.sent) == 1
+async def test_a_receiver_that_asks_for_rest_is_left_alone(desk, receiver):
+    """Retry-After is longer than the own delay."""
+    receiver.misses = [NotDelivered("answered 429", retry_after=120.0)]
+    await desk.fall("api")
+    await desk.turn()
+    await desk.after(119.0)
+    assert receiver.sent == []
+    await desk.after(1.0)
+    assert receiver.told == ["api opened"]
 
 
-async def test_one_bad_order_does_not_stop_the_others(dispatcher, store, channel, clock):
-    """What comes behind a failing notification is carried out all the same."""
-    channel.failures = 1
-    for key in ("a", "b"):
-        store.add_order(notify(key), clock.utcnow())
-        clock.now += 1
-    await dispatcher.drain()
-    assert [key for key, *_ in channel.sent] == ["b"]
+async def test_back_off_survives_a_restart(desk, store, recorder, metrics, clock, receiver):
+    """The next sentinel does not hammer, and forgets nothing."""
+    receiver.misses = [NotDelivered("answered 429", retry_after=120.0)]
+    await desk.fall("api")
+    await desk.turn()
+    await desk.close()
+    again = Desk(store, recorder, metrics, clock, rig=receiver)
+    again.picture = again.notifier.picture = desk.picture
+    await again.open()
+    await again.turn()
+    await again.after(119.0)
+    assert receiver.sent == []
+    await again.after(1.0)
+    await again.turn()
+    assert receiver.told == ["api opened"]
+    await again.close()
 
 
-async def test_operators_orders_are_carried_out_once(dispatcher, store, clock):
+async def test_what_is_refused_is_not_tried_again(desk, receiver, metrics, store):
+    """The next one is."""
+    refusal = NotDelivered("answered 400", error_class=ErrorClass.PERMANENT)
+    receiver.misses = [refusal]
+    incident = await desk.fall("api")
+    await desk.turn()
+    await desk.fall("bus")
+    await desk.turn()
+    assert receiver.told == ["bus opened"]
+    outcome = store.order_outcome(f"{incident.id}/opened/1@rig")
+    assert outcome == Answer.failed("refused: answered 400")
+    assert figures(metrics) == {"refused": 1, "delivered": 1}
+
+
+async def test_a_notice_that_a_receiver_chokes_on_holds_up_its_own_affair_only(desk, receiver):
+    """Others go first; what belongs to its affair waits behind it."""
+    receiver.misses = [NotDelivered("answered 500")]
+    incident = await desk.fall("api")
+    await desk.turn()
+    await desk.fall("bus")
+    await desk.recover(incident)
+    await desk.turn()
+    assert receiver.sent == []
+    await desk.after(1.0)
+    await desk.turn()
+    assert receiver.told == ["bus opened", "api opened", "api recovered"]
+
+
+async def test_what_may_have_arrived_is_repeated_once_and_behind_a_proof(desk, receiver, store):
+    """A receiver that never answers has it twice at most; that nobody knows is said."""
+    receiver.misses = [NotDelivered("no answer", arrived=True)] * 5
+    incident = await desk.fall("api")
+    await desk.turn()
+    assert (len(receiver.misses), receiver.proofs) == (4, 0)
+    for _ in range(5):
+        await desk.after(400.0)
+    assert (len(receiver.misses), receiver.proofs) == (3, 1)
+    outcome = store.order_outcome(f"{incident.id}/opened/1@rig")
+    assert outcome == Answer.failed("unanswered: no answer")
+
+
+async def test_a_receiver_that_knows_repetitions_gets_them(store, recorder, metrics, clock):
+    """The key makes them one: no proof is needed, and nothing is given up."""
+    receiver = Receiver(*[NotDelivered("no answer", arrived=True)] * 5, repeatable=True)
+    desk = Desk(store, recorder, metrics, clock, rig=receiver)
+    await desk.open()
+    await desk.fall("api")
+    await desk.turn()
+    for _ in range(6):
+        await desk.after(400.0)
+    assert (receiver.told, receiver.proofs) == (["api opened"], 0)
+    await desk.close()
+
+
+async def test_a_slow_channel_delays_no_other_one(store, recorder, metrics, clock, receiver):
+    """Each has a task of its own."""
+    entered = asyncio.Event()
+
+    class Slow(Receiver):
+        async def send(self, *_):
+            entered.set()
+            await asyncio.Event().wait()
+
+    desk = Desk(store, recorder, metrics, clock, slow=Slow(), rig=receiver)
+    await desk.open()
+    for name in ("api", "bus"):
+        await desk.fall(name)
+    await desk.dispatcher.drain()
+    await asyncio.wait_for(entered.wait(), 10)
+    async with asyncio.timeout(10):
+        while len(receiver.sent) < 2:
+            await asyncio.sleep(0.01)
+    assert receiver.told == ["api opened", "bus opened"]
+    await desk.close()
+
+
+async def test_a_channel_that_raises_anything_is_one_that_failed(desk, receiver, metrics):
+    """It is counted as an error of our own, and tried again behind a proof."""
+    receiver.misses = [ValueError("a mistake")]
+    await desk.fall("api")
+    await desk.turn()
+    await desk.after(1.0)
+    assert (receiver.told, receiver.proofs) == (["api opened"], 1)
+    assert metrics.swallowed.labels("courier").value == 1
+
+
+async def test_notices_of_a_channel_that_is_gone_are_answered(desk, store, clock):
+    """They wait for nobody."""
+    await desk.fall("api")
+    desk.receivers.clear()
+    await desk.open()
+    await desk.turn()
+    assert store.take_orders() == []
+
+
+async def test_an_order_that_can_not_be_read_is_answered(desk, store, clock):
+    """An order to deliver of another version, or none."""
+    store.add_order(Order("deliver", "k", "rig", {"notice": {"key": 1}}), clock.utcnow())
+    store.add_order(Order("deliver", "l", "rig", {}), clock.utcnow())
+    await desk.turn()
+    assert store.order_outcome("k") == Answer.failed("the order can't be read")
+    assert store.order_outcome("l") == Answer.failed("the order can't be read")
+
+
+async def test_what_is_done_is_not_done_again_because_the_disk_is_full(
+    desk, receiver, store, monkeypatch
+):
+    """The note waits, the message is not repeated every half second."""
+    await desk.fall("api")
+    plain = store.commit
+
+    def full(_changes):
+        raise StateError("disk full")
+
+    receiver.during = lambda: monkeypatch.setattr(store, "commit", full)
+    for _ in range(5):
+        await desk.turn()
+    assert receiver.told == ["api opened"]
+    monkeypatch.setattr(store, "commit", plain)
+    await desk.recorder.record(Changes(meta={"beat": "as every two seconds"}))
+    for _ in range(3):
+        await desk.turn()
+    assert receiver.told == ["api opened"]
+    assert store.take_orders() == []
+
+
+async def test_orders_that_can_not_be_read_are_read_later(desk, receiver, store, monkeypatch):
+    """A failing disk does not end the dispatcher, and has nothing told twice."""
+    await desk.fall("api")
+
+    def failing():
+        raise StateError("disk")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "take_orders", failing)
+        await desk.turn()
+    for _ in range(3):
+        await desk.turn()
+    assert receiver.told == ["api opened"]
+
+
+async def test_operators_orders_are_carried_out_once(store, recorder, metrics, clock):
     """Also when they fail: the outcome says so; nobody repeats them."""
     calls = []
 
@@ -102,7 +245,7 @@ async def test_operators_orders_are_carried_out_once(dispatcher, store, clock):
             raise asyncio.CancelledError("from within")
         return Answer.done("reset")
 
-    dispatcher.actions = {"reset": reset}
+    dispatcher = make_dispatcher(store, recorder, metrics, clock, {"reset": reset})
     for name in ("api", "cut", "bad"):
         store.add_order(Order("reset", f"reset/{name}", name), clock.utcnow())
     store.add_order(Order("dance", "dance/1", "api"), clock.utcnow())
@@ -118,37 +261,24 @@ async def test_operators_orders_are_carried_out_once(dispatcher, store, clock):
     ]
 
 
-async def test_what_is_done_is_not_done_again_because_the_disk_is_full(
-    dispatcher, store, channel, clock, monkeypatch
+async def test_an_operators_order_is_not_done_again_because_the_disk_is_full(
+    store, recorder, metrics, clock, monkeypatch
 ):
-    """The note waits, the message is not repeated every half second."""
-    store.add_order(notify(), clock.utcnow())
-    plain = store.finish_order
+    """Its note waits."""
+    calls = []
+
+    async def reset(order):
+        calls.append(order.key)
+        return Answer.done("reset")
 
     def full(*_args):
         raise StateError("disk full")
 
-    monkeypatch.setattr(store, "finish_order", full)
-    for _ in range(5):
-        await dispatcher.drain()
-    assert len(channel.sent) == 1
-    monkeypatch.setattr(store, "finish_order", plain)
-    await dispatcher.drain()
-    assert len(channel.sent) == 1
-    assert store.order_outcome("i-1/opened") == Answer.done("sent")
-
-
-async def test_orders_that_can_not_be_read_are_read_later(
-    dispatcher, store, channel, clock, monkeypatch
-):
-    """A failing disk does not end the dispatcher."""
-    store.add_order(notify(), clock.utcnow())
-
-    def failing():
-        raise StateError("disk")
-
+    dispatcher = make_dispatcher(store, recorder, metrics, clock, {"reset": reset})
+    store.add_order(Order("reset", "k", "api"), clock.utcnow())
     with monkeypatch.context() as patch:
-        patch.setattr(store, "take_orders", failing)
-        await dispatcher.drain()
+        patch.setattr(store, "finish_order", full)
+        for _ in range(3):
+            await dispatcher.drain()
     await dispatcher.drain()
-    assert len(channel.sent) == 1
+    assert (calls, store.order_outcome("k")) == (["k"], Answer.done("reset"))

@@ -96,7 +96,9 @@ async def test_who_leaves_no_trace_is_asked_for(drive) -> None:
     assert (await crashes.observe()).guidance == ""
 
 
-RESPAWNS = "trap 'setsid sleep 63 & exit 0' TERM; touch \"$0\"; while :; do sleep 0.05; done"
+ANEW = 'setsid sh -c "touch $0.anew; exec sleep 63" & until [ -e $0.anew ]; do sleep 0.01; done'
+"""Its own session has begun before the one who started it ends, who takes its group along."""
+RESPAWNS = f"trap '{ANEW}; exit 0' TERM; touch \"$0\"; while :; do sleep 0.05; done"
 
 
 async def test_who_starts_itself_anew_when_it_is_told_to_end(drive, tmp_path: Path) -> None:

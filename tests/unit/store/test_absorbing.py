@@ -13,6 +13,7 @@ from sentinel.core.component.health import Health
 from sentinel.core.fault import Fault, StandingFault, Status
 from sentinel.core.model import Transition
 from sentinel.core.objective import Counts, Slice
+from sentinel.core.order import Answer
 from sentinel.store import Changes, Sample
 from sentinel.store.absorbing import MAX_SAMPLES, absorb
 from sentinel.store.sqlite import SqliteStore
@@ -65,14 +66,15 @@ def test_together_is_as_one_after_the_other(tmp_path: Path, seed: int) -> None:
 
 def test_no_part_of_a_turn_is_forgotten() -> None:
     """A new part of a turn needs its word here, too."""
-    whole = Changes(clock_step=timedelta(1), meta={"a": "b"})
+    whole = Changes(clock_step=timedelta(1), meta={"a": "b"}, answers={"k": Answer.done("x")})
+    whole.payloads["l"] = {"tries": {}}
     known = {field.name for field in fields(Changes)}
     total = Changes()
     absorb(total, whole)
     assert total == whole
     assert known == {
         *("checks", "components", "incidents", "attempts", "processes", "faults"),
-        *("health", "probe_state", "meta", "clock_step"),
+        *("health", "probe_state", "meta", "payloads", "answers", "clock_step"),
         *("transitions", "events", "gaps", "samples", "orders"),
         *("slices", "marks", "standings"),
     }

@@ -94,7 +94,7 @@ TRENDS = (
                 "Incidents that are not closed.",
                 (
                     Query(
-                        "sum by (component) (sentinel_incidents_open{@component}) > 0",
+                        "sum by (component) (sentinel_incidents_open{@component})",
                         "{{component}}",
                     ),
                 ),

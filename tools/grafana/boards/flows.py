@@ -53,7 +53,7 @@ TRENDS = (
             Trend(
                 "Stuck flows by reason",
                 "A flow that is stuck for two reasons counts for both.",
-                (Query("sum by (reason) (sentinel_flow_stuck{@check}) > 0", "{{reason}}"),),
+                (Query("sum by (reason) (sentinel_flow_stuck{@check})", "{{reason}}"),),
                 runbook="flows-stuck",
             ),
         ),

@@ -2,6 +2,7 @@
 
 from tools.grafana.board import (
     GREEN,
+    NO_FAULT,
     PURPLE,
     RED,
     STATUS_COLORS,
@@ -115,12 +116,7 @@ BELIEF = Row(
             "Streams, agents, tables, flows and others that have a fault which stands; 0 is told "
             "only while a check "
             "has a verdict.",
-            (
-                Query(
-                    "sum(sentinel_faults{@check})"
-                    ' or 0 * count(sentinel_check_status{@check, status!="unknown"})'
-                ),
-            ),
+            (Query(f"sum(sentinel_faults{{@check}}) or {NO_FAULT}"),),
             steps=((1, YELLOW),),
         ),
         Stat(
@@ -146,8 +142,11 @@ TRENDS = (
             ),
             Trend(
                 "Faults by kind",
-                "Subjects that have each kind of fault. What nobody has is no line.",
-                (Query("sum by (fault) (sentinel_faults{@check})", "{{fault}}"),),
+                "Subjects that have each kind of fault. The line at 0 is there while checks have verdicts.",
+                (
+                    Query("sum by (fault) (sentinel_faults{@check})", "{{fault}}"),
+                    Query(NO_FAULT, "no fault"),
+                ),
                 stacked=True,
             ),
         ),
@@ -179,7 +178,7 @@ TRENDS = (
                 "Incidents that are not closed, by component.",
                 (
                     Query(
-                        "sum by (component) (sentinel_incidents_open{@component}) > 0",
+                        "sum by (component) (sentinel_incidents_open{@component})",
                         "{{component}}",
                     ),
                 ),

@@ -1,6 +1,18 @@
 """Tenants: may one see the rows of another, in the database or over HTTP?"""
 
-from tools.grafana.board import GREEN, PURPLE, RED, YELLOW, Board, Query, Row, Stat, Table, Trend
+from tools.grafana.board import (
+    GREEN,
+    NO_FAULT,
+    PURPLE,
+    RED,
+    YELLOW,
+    Board,
+    Query,
+    Row,
+    Stat,
+    Table,
+    Trend,
+)
 
 _LEAKS = 'sentinel_tenant_probe_total{@check, result="leak"}'
 _TRIES = "sentinel_tenant_probe_total{@check}"
@@ -49,12 +61,7 @@ STATS = Row(
             "Leaking now",
             "Tables and addresses that leak now, or are not guarded; 0 is told only while a check "
             "has a verdict.",
-            (
-                Query(
-                    "sum(sentinel_faults{@check})"
-                    ' or 0 * count(sentinel_check_status{@check, status!="unknown"})'
-                ),
-            ),
+            (Query(f"sum(sentinel_faults{{@check}}) or {NO_FAULT}"),),
             runbook="tenant-leak",
             steps=((1, RED),),
         ),
@@ -99,8 +106,11 @@ TRENDS = (
         (
             Trend(
                 "Faults of tenants",
-                "Tables and addresses with each fault.",
-                (Query("sum by (fault) (sentinel_faults{@check})", "{{fault}}"),),
+                "Tables and addresses with each fault. The line at 0 is there while checks have verdicts.",
+                (
+                    Query("sum by (fault) (sentinel_faults{@check})", "{{fault}}"),
+                    Query(NO_FAULT, "no fault"),
+                ),
                 runbook="tenant-leak",
                 stacked=True,
             ),

@@ -1,0 +1,101 @@
+"""What people order about notices: acknowledge, silence, maintenance, a test of a channel. Each stands
+in the audit log before its effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sentinel.app.notifying import try_channel
+from sentinel.app.ordering import give_order
+from sentinel.app.presence import is_running
+from sentinel.clock import utcnow
+from sentinel.config import Configuration
+from sentinel.core.model import IncidentState
+from sentinel.core.notice import LABELS
+from sentinel.core.order import Answer, OrderKind
+from sentinel.errors import NoDaemon, UsageError
+from sentinel.store import Store
+from sentinel.store.notices import read_channels
+from sentinel.strict.explain import unknown_message
+
+LONGEST = 90 * 86400.0
+"""Seconds: what is held back for longer is forgotten by people."""
+
+
+async def acknowledge(store: Store, incident_id: str, by: str, reason: str) -> Answer:
+    """Somebody sees to it: no further escalation, no reminder."""
+    incident = store.incident(incident_id)
+    if incident is None or incident.state is IncidentState.CLOSED:
+        text = f"there is no open incident {incident_id!r}"
+        raise UsageError(text, "`sentinel incident list --open` lists them")
+    store.add_audit(utcnow(), by, "acknowledge", incident_id, reason)
+    payload = {"by": by, "reason": reason}
+    return await give_order(store, OrderKind.ACKNOWLEDGE, incident_id, payload)
+
+
+async def add_silence(
+    store: Store, matchers: Mapping[str, Sequence[str]], seconds: float, by: str, reason: str
+) -> Answer:
+    """Nobody is told of what fits, for so long."""
+    for label in matchers:
+        if label not in LABELS:
+            raise UsageError(*unknown_message("label", label, LABELS))
+    name = f"s-{utcnow():%Y%m%dT%H%M%S.%f}"[:20]
+    shown = ", ".join(f"{label}={'|'.join(each)}" for label, each in matchers.items())
+    store.add_audit(utcnow(), by, "silence", shown, reason)
+    payload = {
+        "matchers": {label: list(each) for label, each in matchers.items()},
+        "seconds": _bounded(seconds),
+        "by": by,
+        "reason": reason,
+    }
+    return await give_order(store, OrderKind.SILENCE, name, payload)
+
+
+async def end_silence(store: Store, name: str, by: str) -> Answer:
+    """What it held back and still stands is told now."""
+    store.add_audit(utcnow(), by, "end silence", name, "")
+    return await give_order(store, OrderKind.SILENCE, name, {"action": "end"})
+
+
+async def add_window(
+    store: Store, name: str, components: Sequence[str], seconds: float, by: str, reason: str
+) -> Answer:
+    """Maintenance from now on, for so long."""
+    name = name or f"m-{utcnow():%Y%m%dT%H%M%S}"
+    store.add_audit(utcnow(), by, "maintenance", " ".join(components), reason)
+    payload = {
+        "components": list(components),
+        "seconds": _bounded(seconds),
+        "by": by,
+        "reason": reason,
+    }
+    return await give_order(store, OrderKind.MAINTENANCE, name, payload)
+
+
+async def end_window(store: Store, name: str, by: str) -> Answer:
+    """People are done earlier."""
+    store.add_audit(utcnow(), by, "end maintenance", name, "")
+    return await give_order(store, OrderKind.MAINTENANCE, name, {"action": "end"})
+
+
+async def send_test(configuration: Configuration | None, store: Store | None, name: str) -> Answer:
+    """Show that a channel works: by the daemon, with the secrets that it has; without one, here."""
+    if store is not None and is_running(store):
+        known = [str(each["name"]) for each in read_channels(store)]
+        if name not in known:
+            raise UsageError(*unknown_message("channel", name, known))
+        return await give_order(store, OrderKind.TEST_CHANNEL, name, {})
+    if configuration is None:
+        raise NoDaemon("no daemon runs that could send it", "start one with `sentinel run`")
+    known = [each.name for each in configuration.notices.channels]
+    if name not in known:
+        raise UsageError(*unknown_message("channel", name, known))
+    return await try_channel(configuration, name, utcnow)
+
+
+def _bounded(seconds: float) -> float:
+    if not 0 < seconds <= LONGEST:
+        raise UsageError("that is no length for it", "give --for between 1s and 90d")
+    return seconds

@@ -1,0 +1,50 @@
+"""Who is told, and what is worked upon, as the page and `sentinel status` show it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sentinel.core.quantity import format_duration
+from sentinel.store import Reader
+from sentinel.store.document import read_instant
+from sentinel.store.notices import present_maintenance, read_channels
+
+
+def describe_channels(store: Reader, now: datetime) -> list[dict[str, Any]]:
+    """Each channel with what became of its notices; those that do not deliver come first."""
+    described = [
+        {
+            "name": each["name"],
+            "kind": each["kind"],
+            "waiting": each["waiting"],
+            "outcome": each["outcome"],
+            "error": each["error"],
+            "at": each["at"],
+            "last_text": _tell_last(each["outcome"], each["at"], now),
+        }
+        for each in read_channels(store)
+    ]
+    return sorted(described, key=lambda each: (not each["error"], each["name"]))
+
+
+def _tell_last(outcome: str, at: str | None, now: datetime) -> str:
+    if not at:
+        return "nothing was sent yet"
+    seconds = max((now - read_instant(at)).total_seconds(), 0.0)
+    return f"{outcome} {format_duration(seconds)} ago"
+
+
+def describe_maintenance(store: Reader, now: datetime) -> list[str]:
+    """One sentence for each window that is on."""
+    return [
+        f"maintenance of {', '.join(each.components)} until {each.until:%Y-%m-%d %H:%M:%S} UTC"
+        f" ({each.window}: {each.reason})"
+        for each in present_maintenance(store, now)
+    ]
+
+
+def describe_undelivered(store: Reader, now: datetime) -> list[str]:
+    """One sentence for each channel that did not deliver what it tried last."""
+    channels = describe_channels(store, now)
+    return [f"channel {each['name']}: {each['error']}" for each in channels if each["error"]]
