@@ -1,8 +1,8 @@
 """Objectives while the daemon runs: what each look adds, and every few seconds where they stand.
 
 Looks only add to numbers in memory. What they added is written together with where the counters
-stood, so nothing is counted twice after a crash, and nothing is left out: the counters go on from
-where they were written down last.
+stood, and exported then, not before: after a crash nothing is counted twice, nothing is left out, and
+Prometheus sees no counter begin anew.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from sentinel.core.objective import (
     LOOK_SLIS,
     SLICE,
     Counts,
-    Marks,
     Objective,
     ObjectiveStanding,
     Slice,
     SliceHistory,
+    Tally,
     count_gains,
     count_look,
     judge,
@@ -51,7 +51,10 @@ class _Source:
     name: str
     sli: str
     history: SliceHistory
-    marks: Marks | None
+    tally: Tally
+    """What was written of it, or is to be: see `fresh`."""
+    fresh: Counts = field(default_factory=Counts)
+    """What was counted since it was written, and is not exported yet."""
     aims: list[Objective] = field(default_factory=list)
     began: datetime | None = None
     """When the present slice began; None while nothing was seen since the last one."""
@@ -77,6 +80,7 @@ class _Source:
         self.end_slice(now)
         self.began, self.ended = self.began or now, now
         self.counts += counts
+        self.fresh += counts
         self.changed |= bool(counts.total or counts.good)
 
     def end_slice(self, now: datetime) -> None:
@@ -104,7 +108,7 @@ class _Source:
 class KeptSource:
     """What the store has of a source: where its counters stood, and the slices of its windows."""
 
-    marks: Marks | None
+    tally: Tally
     slices: Sequence[Slice]
 
 
@@ -118,10 +122,11 @@ def read_kept(
     for each in objectives:
         longest[each.source] = max(longest.get(each.source, 0.0), each.window)
     store.keep_objectives([each.name for each in objectives], longest)
-    marks = store.marks()
+    tallies = store.tallies()
     return {
         source: KeptSource(
-            marks.get(source), store.slices(source, since=now - timedelta(seconds=window))
+            tallies.get(source, Tally()),
+            store.slices(source, since=now - timedelta(seconds=window)),
         )
         for source, window in longest.items()
     }
@@ -151,8 +156,8 @@ class Objectives:
         sources = dict[str, _Source]()
         for each in objectives:
             known = sources.get(each.source) or self._sources.get(each.source)
-            marks = kept[each.source].marks
-            source = known or _Source(each.source, each.sli, SliceHistory(), marks)
+            tally = kept[each.source].tally
+            source = known or _Source(each.source, each.sli, SliceHistory(), tally)
             sources[each.source] = source
         for name, source in sources.items():
             source.aims = [each for each in objectives if each.source == name]
@@ -165,7 +170,7 @@ class Objectives:
             if known.get(name) != objective:
                 self.metrics.objectives.remove(objective)
         for objective in known.values():
-            self.metrics.objectives.add(objective)
+            self.metrics.objectives.add(objective, sources[objective.source].tally.counts)
         of_check = dict[str, list[_Source]]()
         for source in sources.values():
             of_check.setdefault(source.aims[0].check, []).append(source)
@@ -184,8 +189,6 @@ class Objectives:
             if not counts:
                 continue
             source.add(counts, self.utcnow())
-            for objective in source.aims:
-                self.metrics.objectives.count(objective, counts)
 
     def _count(self, source: _Source, watched: WatchedCheck, result: Result) -> Counts:
         if source.sli in LOOK_SLIS:
@@ -193,9 +196,10 @@ class Objectives:
         sli = next((each for each in watched.kind.slis if each.name == source.sli), None)
         if sli is None:
             return Counts()
-        found = count_gains(sli, result.finding.rows, source.marks)
-        source.changed |= source.marks is None and bool(found.marks)
-        source.marks = found.marks or source.marks
+        before = source.tally.marks
+        found = count_gains(sli, result.finding.rows, before)
+        source.changed |= before is None and bool(found.marks)
+        source.tally = replace(source.tally, marks=found.marks or before)
         return found.counts
 
     def _count_look(self, source: _Source, watched: WatchedCheck, result: Result) -> Counts:
@@ -266,9 +270,13 @@ class Objectives:
         present = source.make_slice()
         if present is not None and (source.changed or last):
             changes.slices.append(present)
-        if source.changed and source.marks is not None and source.watched is not None:
-            changes.marks[source.name] = source.marks
+        if source.changed and source.watched is not None:
+            source.tally = replace(source.tally, counts=source.tally.counts + source.fresh)
+            changes.tallies[source.name] = source.tally
             changes.probe_state.update(remember(source.watched))
+            for objective in source.aims:  # what a scrape has seen no kill takes back
+                self.metrics.objectives.count(objective, source.fresh)
+            source.fresh = Counts()
         source.changed = False
         longest = max(each.window for each in source.aims)
         source.history.forget(now - timedelta(seconds=longest))

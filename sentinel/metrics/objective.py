@@ -35,11 +35,14 @@ class ObjectiveFigures:
     burn: FigureFamily[Gauge]
     state: FigureFamily[Gauge]
 
-    def add(self, objective: Objective) -> None:
-        """Counters at zero and the target, before the first event: `increase()` sees that one."""
+    def add(self, objective: Objective, counted: Counts) -> None:
+        """Counters as far as they were `counted`, and the target, before the first event:
+        `increase()` sees that one. Those that are there already stay.
+        """
         labels = _labels_of(objective)
-        self.events.labels(*labels)
-        self.good.labels(*labels)
+        for family, total in ((self.events, counted.total), (self.good, counted.good)):
+            counter = family.labels(*labels)
+            counter.inc(max(total - counter.value, 0.0))
         self.target.labels(*labels).set(objective.target)
 
     def remove(self, objective: Objective) -> None:

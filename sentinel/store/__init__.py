@@ -14,7 +14,7 @@ from sentinel.core.component.incident import Event
 from sentinel.core.fault import StandingFault
 from sentinel.core.model import Attempt, Incident, Transition
 from sentinel.core.moment import Moment, read_moment
-from sentinel.core.objective import Marks, ObjectiveStanding, Slice
+from sentinel.core.objective import ObjectiveStanding, Slice, Tally
 from sentinel.core.order import Answer, Order
 
 if TYPE_CHECKING:  # they are made of what stands here
@@ -279,7 +279,7 @@ class Changes:
     """Key of an order → what became of it."""
     faults: list[StandingFault] = field(default_factory=list)
     slices: list[Slice] = field(default_factory=list)
-    marks: dict[str, Marks] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=dict)
     standings: dict[str, ObjectiveStanding] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
     clock_step: timedelta = timedelta()
@@ -410,8 +410,8 @@ class Store(Reader, Protocol):
         """Drop views of what is no longer configured, and note the order of the rest."""
         ...
 
-    def marks(self) -> dict[str, Marks]:
-        """Where the counters of each source stood when it was last counted."""
+    def tallies(self) -> dict[str, Tally]:
+        """Where the counters of each source stood when it was last counted, and what was counted."""
         ...
 
     def keep_objectives(self, names: Collection[str], sources: Collection[str]) -> None:

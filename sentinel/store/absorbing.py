@@ -63,7 +63,15 @@ def _take_in(whole: Changes, turns: Sequence[Changes]) -> None:
                 newest[known] = each
         setattr(whole, name, list(newest.values()))
     for turn in turns:
-        for name in ("health", "probe_state", "marks", "standings", "meta", "payloads", "answers"):
+        for name in (
+            "health",
+            "probe_state",
+            "tallies",
+            "standings",
+            "meta",
+            "payloads",
+            "answers",
+        ):
             getattr(whole, name).update(getattr(turn, name))
         for name in ("transitions", "events", "gaps", "samples", "orders"):
             getattr(whole, name).extend(getattr(turn, name))

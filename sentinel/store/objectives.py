@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
-from sentinel.core.objective import Counts, Marks, ObjectiveStanding, Slice
+from sentinel.core.objective import Counts, ObjectiveStanding, Slice, Tally
+from sentinel.core.objective.count import SeriesKey
 from sentinel.store import Changes
 from sentinel.store.document import read, read_instant, read_plain, write, write_instant
 from sentinel.store.table import replace
@@ -19,14 +20,11 @@ def write_objectives(db: sqlite3.Connection, changes: Changes) -> None:
         (each.source, write_instant(each.began), write_instant(each.ended), *_figures(each.counts))
         for each in changes.slices
     ]
-    marks = [
-        (source, write([[name, labels, value] for (name, labels), value in found.items()]))
-        for source, found in changes.marks.items()
-    ]
+    tallies = [(source, _write_tally(each)) for source, each in changes.tallies.items()]
     standings = [(name, write(each)) for name, each in changes.standings.items()]
     for table, rows in (
         ("objective_slice", slices),
-        ("objective_marks", marks),
+        ("objective_tally", tallies),
         ("objective_view", standings),
     ):
         if rows:
@@ -50,12 +48,22 @@ def read_slices(read_rows: Callable[..., list[Any]], source: str, since: datetim
     )
 
 
-def read_marks(text: str) -> Marks:
-    """Where the counters of a source stood."""
-    return {
-        (name, tuple((label, word) for label, word in labels)): float(value)
-        for name, labels, value in read_plain(text)
-    }
+def _write_tally(tally: Tally) -> str:
+    marks = tally.marks
+    series = None if marks is None else [[*key, value] for key, value in marks.items()]
+    return write({"marks": series, "good": tally.counts.good, "total": tally.counts.total})
+
+
+def read_tally(text: str) -> Tally:
+    """Where the counters of a source stood, and what was counted of it."""
+    document = read_plain(text)
+    series = document["marks"]
+    marks = None if series is None else {_read_key(*key): float(value) for *key, value in series}
+    return Tally(marks, Counts(float(document["good"]), float(document["total"])))
+
+
+def _read_key(name: str, labels: list[list[str]]) -> SeriesKey:
+    return name, tuple((label, word) for label, word in labels)
 
 
 def read_standing(text: str) -> ObjectiveStanding:
@@ -69,7 +77,7 @@ def keep_objectives(
     """Drop what is of no objective any more; its slices go when they are old enough."""
     for table, key, kept in (
         ("objective_view", "name", names),
-        ("objective_marks", "source", sources),
+        ("objective_tally", "source", sources),
     ):
         found = db.execute(f"SELECT {key} FROM {table}").fetchall()  # noqa: S608 - literals
         gone = [row for row in found if row[0] not in kept]

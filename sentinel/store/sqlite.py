@@ -13,7 +13,7 @@ from sentinel.clock import utcnow
 from sentinel.core.component.health import Health
 from sentinel.core.fault import StandingFault, Status
 from sentinel.core.model import Attempt, Incident, Transition
-from sentinel.core.objective import Marks, ObjectiveStanding, Slice
+from sentinel.core.objective import ObjectiveStanding, Slice, Tally
 from sentinel.core.order import Answer, Order
 from sentinel.errors import ActionRefused
 from sentinel.store import (
@@ -46,7 +46,7 @@ from sentinel.store.document import (
 from sentinel.store.faults import end_faults, read_faults
 from sentinel.store.identity import CURE, DOUBT
 from sentinel.store.looks import LOOKS, lay_looks_over
-from sentinel.store.objectives import keep_objectives, read_marks, read_slices, read_standing
+from sentinel.store.objectives import keep_objectives, read_slices, read_standing, read_tally
 from sentinel.store.retention import forget_some
 from sentinel.store.runbook import RunbookRun, write_run
 from sentinel.store.salvage import LOST
@@ -227,9 +227,9 @@ class SqliteStore:
         """What every kind with a memory had dumped."""
         return dict(self._read("probe_state", lambda name, dump: (name, read_plain(dump))))
 
-    def marks(self) -> dict[str, Marks]:
-        """Where the counters of each source stood when it was last counted."""
-        return dict(self._read("objective_marks", lambda name, text: (name, read_marks(text))))
+    def tallies(self) -> dict[str, Tally]:
+        """Where the counters of each source stood when it was last counted, and what was counted."""
+        return dict(self._read("objective_tally", lambda name, text: (name, read_tally(text))))
 
     def keep_objectives(self, names: Collection[str], sources: Collection[str]) -> None:
         """Drop what is of no objective any more."""

@@ -97,7 +97,7 @@ TABLES = _describe(
     ("clean_plan", "id* chore made state document"),
     ("cleaning_memory", "name* document"),
     ("objective_slice", "source* began* ended good total seen"),
-    ("objective_marks", "source* document"),
+    ("objective_tally", "source* document"),
     ("objective_view", "name* document"),
     ("fault", "check_name* fault* subject* began* ended component document"),
 )

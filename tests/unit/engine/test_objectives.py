@@ -8,67 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.core.component.health import Health
 from sentinel.core.fault import Status
-from sentinel.core.model import Check, Finding, Quality, Result, Row
-from sentinel.core.objective import Objective, ObjectiveState
-from sentinel.engine.objectives import Objectives, read_kept
-from sentinel.engine.picture import WatchedCheck
-from sentinel.metrics import Metrics
-from sentinel.probes import load_kinds
-from sentinel.store.sqlite import SqliteStore
-
-EVERY = 5.0
-CHECK = Check("tasks", "task_assignment", "assignment", EVERY, 5.0, None)
-IN_TIME = Objective("in-time", "tasks", "assignment", "in_deadline", 0.99, 30 * 86400.0)
-UP = replace(IN_TIME, name="up", sli="up")
-
-
-class Watch:
-    """Looks at a task table, and what becomes of them; `restart` is a new daemon on the store."""
-
-    def __init__(self, store: SqliteStore, clock, *objectives: Objective) -> None:
-        self.store, self.clock, self.aims = store, clock, objectives
-        self.good = self.late = 0
-        self.restart()
-
-    def restart(self, *objectives: Objective) -> None:
-        """Whatever was not written is gone."""
-        self.aims = objectives or self.aims
-        self.metrics = Metrics(self.clock.monotonic)
-        self.objectives = Objectives(self.metrics, self.clock.utcnow, self.clock.monotonic)
-        self.follow(*self.aims)
-
-    def follow(self, *objectives: Objective) -> None:
-        """As at a start or a reload."""
-        kept = read_kept(self.store, objectives, self.clock.utcnow())
-        self.objectives.follow(objectives, kept)
-
-    def look(
-        self,
-        good: int = 0,
-        late: int = 0,
-        status: Status = Status.UP,
-        quality: Quality = Quality.OBSERVED,
-        after: float = EVERY,
-    ) -> None:
-        """One look that found so many more settled tasks."""
-        self.clock.now += after
-        self.good, self.late = self.good + good, self.late + late
-        counted = {"in_deadline": self.good, "late": self.late}
-        rows = [Row({"queue": "q", "outcome": o}, {"settled": n}) for o, n in counted.items()]
-        finding = Finding(status, "", rows if status is not Status.UNKNOWN else [])
-        result = Result("tasks", finding, self.clock.utcnow(), 0.1, "", quality)
-        watched = WatchedCheck(CHECK, load_kinds()["task_assignment"], Health(), verdict=status)
-        self.objectives.take(watched, result)
-
-    def settle(self, *, last: bool = False) -> None:
-        """Write what is due."""
-        self.store.commit(self.objectives.settle(last=last))
-
-    def standing(self, name: str = "in-time"):
-        """How an objective stands, for whoever reads the store."""
-        return next(each for each in self.store.objectives() if each.objective.name == name)
+from sentinel.core.model import Quality
+from sentinel.core.objective import ObjectiveState
+from tests.objective_watch import EVERY, IN_TIME, UP, Watch
 
 
 @pytest.fixture
@@ -120,6 +63,22 @@ def test_nothing_is_lost_or_counted_twice_by_a_crash(watch: Watch) -> None:
     watch.clock.now += 60
     watch.settle(last=True)
     assert watch.standing().counts.total == 100
+
+
+def test_what_a_scrape_has_seen_no_restart_takes_back(watch: Watch) -> None:
+    """The exported counters go on where they were: Prometheus sees no one begin anew."""
+    watch.look()
+    for _ in range(8):
+        watch.look(good=10)
+        watch.settle()
+    shown = watch.exported("events")
+    watch.look(good=7)
+    assert watch.exported("events") == shown > 0
+    watch.restart()
+    assert watch.exported("events") == shown
+    watch.look()
+    watch.settle(last=True)
+    assert watch.exported("events") == 87
 
 
 def test_a_time_without_sentinel_is_not_claimed(watch: Watch) -> None:

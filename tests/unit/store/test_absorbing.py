@@ -76,7 +76,7 @@ def test_no_part_of_a_turn_is_forgotten() -> None:
         *("checks", "components", "incidents", "attempts", "processes", "faults"),
         *("health", "probe_state", "meta", "payloads", "answers", "clock_step"),
         *("transitions", "events", "gaps", "samples", "orders"),
-        *("slices", "marks", "standings"),
+        *("slices", "tallies", "standings"),
     }
 
 
