@@ -9,6 +9,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.harness import Benchmark, Report, Samples, cpu_seconds, peak_rss, version_of
@@ -22,7 +24,17 @@ START_LIMIT = 60.0
 
 def run(report: Report) -> None:
     """Start the demo, let it warm up, scrape it as prometheus.yml does, and look at /proc."""
-    with tempfile.TemporaryDirectory(prefix="sentinel-bench-") as folder:
+    with open_demo() as (process, url):
+        time.sleep(WARM_UP)
+        shares, page = _measure(process.pid, url)
+        peak = peak_rss(process.pid)
+    _describe(report, shares, peak, page)
+
+
+@contextmanager
+def open_demo(beside: str | None = None) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The demo, running, and the address of its metrics; its folder is made in `beside`."""
+    with tempfile.TemporaryDirectory(prefix="sentinel-bench-", dir=beside) as folder:
         url = f"127.0.0.1:{free_port()}"
         argv = [
             sys.executable,
@@ -42,13 +54,10 @@ def run(report: Report) -> None:
             )
         try:
             _wait_ready(process, f"http://{url}/metrics", errors)
-            time.sleep(WARM_UP)
-            shares, page = _measure(process.pid, f"http://{url}/metrics")
-            peak = peak_rss(process.pid)
+            yield process, f"http://{url}/metrics"
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(60)
-    _describe(report, shares, peak, page)
 
 
 def _wait_ready(process: subprocess.Popen[bytes], url: str, errors: Path) -> None:

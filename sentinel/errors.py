@@ -4,7 +4,8 @@ SentinelError                    message, guidance, exit code
 ├── UsageError                   64  the command line is wrong
 ├── ConfigurationError           78  every problem at once, each with file, line, key and remedy
 ├── StateError                   78  the state folder or its database can't be used
-│   └── StateStalled                 its disk does not answer: it may still write what it was given
+│   └── StateUnwritable          69  its disk is full, read-only, failing or blocked: that may pass
+│       └── StateStalled             it does not answer: it may still write what it was given
 ├── PortInUse                    69  the address to listen on is taken
 ├── NoDaemon                     69  nobody is there to carry out an order, or to answer in time
 ├── ActionRefused                75  a guard said no, with the reason
@@ -83,7 +84,13 @@ class StateError(SentinelError):
     exit_code = 78
 
 
-class StateStalled(StateError):
+class StateUnwritable(StateError):
+    """The disk of the state takes nothing now: full, read-only, failing. The state itself is fine."""
+
+    exit_code = 69
+
+
+class StateStalled(StateUnwritable):
     """The disk of the state does not answer in time; what it was given may be written later."""
 
 

@@ -5,10 +5,11 @@ and cron.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -17,9 +18,11 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from sentinel.app.cron import CronLine, EverySoOften
 from sentinel.app.housekeeping import schedule_chores
+from sentinel.app.reporting import LOOKS_AT_EVIDENCE, make_request
 from sentinel.clock import read_uptime, utcnow
 from sentinel.config import Configuration
 from sentinel.core.model import Section
+from sentinel.core.order import Order, OrderKind
 from sentinel.core.schedule.crontab import SAVED
 from sentinel.engine.clock import NOTICEABLE
 from sentinel.engine.housekeeper import Housekeeper
@@ -29,10 +32,9 @@ from sentinel.engine.rollup import RollUps
 from sentinel.errors import SentinelError, StateError
 from sentinel.metrics import Metrics
 from sentinel.probes import load_kinds
-from sentinel.reports import ReportRequest
 from sentinel.reports.figures.totals import BASELINE, make_baseline
 from sentinel.reports.paper.collect import collect
-from sentinel.reports.paper.render import FORMATS, render
+from sentinel.reports.paper.render import EVERY_FORMAT, FORMATS, Rendered, render
 from sentinel.reports.paper.write import forget_reports, keep_report
 from sentinel.store import Changes, Retention, Store
 
@@ -49,6 +51,8 @@ BASELINE_AFTER = 3.0
 """Seconds until the first roll-up: what reports compare with when something breaks in the first
 minute.
 """
+LOOKING, LOOK_AFTER = "evidence", 5.0
+"""The job that looks at evidence, and seconds until it does so first: checks have told by then."""
 TRY_AGAIN = 10.0
 """Seconds after which the calendar is looked at again that could not be looked at."""
 BASELINE_WAITS = 60
@@ -95,6 +99,7 @@ class Calendar:
     recorder: Recorder
     picture: Picture
     housekeeper: Housekeeper
+    clients: Mapping[str, Any]
     utcnow: Callable[[], datetime]
     _jobs: AsyncIOScheduler = field(init=False)
     _rolled: RollUps = field(init=False)
@@ -129,6 +134,27 @@ class Calendar:
                 id=f"report-{i}-{report.kind}",
             )
         schedule_chores(self._jobs, self.housekeeper, self.configuration().chores)
+        self._follow_plan()
+
+    def _follow_plan(self) -> None:
+        """Evidence is looked at every so often, while something is to be reached."""
+        plan, job = self.configuration().plan, self._jobs.get_job(LOOKING)
+        if job is not None:
+            job.remove()
+        if plan:
+            looking = EverySoOften(plan.every, min(plan.every, LOOK_AFTER))
+            self._jobs.add_job(self.look, looking, id=LOOKING)
+
+    async def look(self) -> None:
+        """One round of looks at the evidence of what is to be reached."""
+        from sentinel.app.evidence import (  # noqa: PLC0415 - few platforms have a plan
+            read_evidence,
+            read_known,
+        )
+
+        plan, now = self.configuration().plan, self.utcnow()
+        known = await self.recorder.call(lambda: read_known(self.store, now))
+        await self.recorder.record(await read_evidence(plan, known, self.clients, now))
 
     def follow_clock(self) -> None:
         """Asked every few seconds: after the wall clock was set, what comes every so often goes on
@@ -221,36 +247,63 @@ class Calendar:
         )
 
     async def _report_by_calendar(self, kind: str) -> None:
-        """Nobody waits for it: what went wrong is a line of the log."""
+        """Nobody waits for it: what went wrong is a line of the log, and what was written is told,
+        also when it says that nothing happened. Whatever goes wrong costs this report alone.
+        """
         try:
-            await self.write_report(kind)
-        except SentinelError as error:
-            log.error("report_failed", kind=kind, error=error.message, guidance=error.guidance)
+            paths, rendered = await self._write(kind, None)
+            await self._tell(kind, str(rendered.facts["headline"]), paths)
+            rendered.complain()
+        except (SentinelError, OSError, ValueError) as error:
+            told = error if isinstance(error, SentinelError) else SentinelError(repr(error))
+            log.error("report_failed", kind=kind, error=told.message, guidance=told.guidance)
+
+    async def _tell(self, kind: str, headline: str, paths: Sequence[Path]) -> None:
+        """Order a notification: whoever is told of incidents hears of reports, too."""
+        to = [
+            name for each in self.configuration().reports if each.kind == kind for name in each.to
+        ]
+        payload = {"event": "report", "text": headline, "to": to, "paths": [str(p) for p in paths]}
+        stem = paths[0].stem if paths else f"{kind}-{self.utcnow():%Y%m%dT%H%M%SZ}"
+        order = Order(OrderKind.NOTIFY, f"report/{stem}", kind, payload)
+        await self.recorder.record(Changes(orders=[order]))
 
     async def write_report(self, kind: str, incident_id: str | None = None) -> list[Path]:
         """Write a report of what is known now; the paths. A broken template costs its own document,
         and is raised when the others are written.
         """
+        paths, rendered = await self._write(kind, incident_id)
+        rendered.complain()
+        return paths
+
+    async def _write(self, kind: str, incident_id: str | None) -> tuple[list[Path], Rendered]:
         configuration, now = self.configuration(), self.utcnow()
         await self.roll_up()
         await self.recorder.settle()
-        request = ReportRequest(
+        if configuration.plan and kind in LOOKS_AT_EVIDENCE:
+            await self.look()
+        request = make_request(
+            configuration,
+            kind=kind,
             incident=incident_id,
-            target_per_hour=configuration.tasks_per_hour_target,
             next_update=self._next_report(kind),
         )
         facts = await self.recorder.call(lambda: collect(self.store, kind, now, request))
         # In a thread of its own: the store's thread has restarts to journal while a long template
         # is at work.
         rendered = await asyncio.to_thread(
-            render, kind, facts, FORMATS, configuration.report_templates
+            render, kind, facts, self._formats(kind), configuration.report_templates
         )
         folder = configuration.state / REPORTS
         paths = await self.recorder.call(
-            lambda: keep_report(self.store, kind, now, folder, facts, rendered.texts)
+            lambda: keep_report(self.store, kind, now, folder, facts, rendered.documents)
         )
-        rendered.complain()
-        return paths
+        return paths, rendered
+
+    def _formats(self, kind: str) -> Sequence[str]:
+        """What is always made, and PDF where a report of this kind is to have it."""
+        wanted = any(each.pdf for each in self.configuration().reports if each.kind == kind)
+        return EVERY_FORMAT if wanted else FORMATS
 
     def _next_report(self, kind: str) -> datetime | None:
         """When the calendar makes this report next."""

@@ -11,7 +11,6 @@ def show_condition(engine: Engine, metrics: Metrics) -> None:
     metrics.overdue.set(len(engine.scheduler.overdue()))
     metrics.coverage.set(engine.coverage.ratio())
     metrics.fenced.set(bool(engine.automation.fenced))
-    metrics.state_writable.set(engine.recorder.writable)
     for name in engine.picture.components:
         incident = engine.picture.incidents.get(name)
         metrics.plights.show(

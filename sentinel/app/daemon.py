@@ -24,7 +24,7 @@ from sentinel.app.housekeeping import BUSY, find_amnesia
 from sentinel.app.listening import listen
 from sentinel.app.membership import Membership, make_member
 from sentinel.app.notifying import Notifying, make_notifying
-from sentinel.app.opening import open_store
+from sentinel.app.opening import own_store
 from sentinel.app.orders import make_orders
 from sentinel.app.own_troubles import OwnTroubles
 from sentinel.app.reading import beside, load_beside
@@ -52,8 +52,8 @@ from sentinel.log import learn_secrets
 from sentinel.metrics import Metrics
 from sentinel.probes import load_kinds
 from sentinel.redaction import Redaction
-from sentinel.store import BEAT, HELD_KEY, OWN_KEY, Changes, Gap, Store
-from sentinel.store.folder import lock_state, prepare_folder
+from sentinel.store import BEAT, HELD_KEY, OWN_KEY, Changes, Gap
+from sentinel.store.folder import FolderLock
 from sentinel.store.salvage import JOURNAL_LOST
 from sentinel.strict.attempt import REMEDY, describe_surprise
 from sentinel.web.page import OpenPage
@@ -80,14 +80,15 @@ class Daemon:
         self._signs = SignsOfLife(self.clock.moment)
         self._halted = False
         self._page: OpenPage | None = None
-        self._lock = -1
+        self._lock = FolderLock(configuration.state)
 
     # -- start ------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Take the state folder, remember, listen, supervise, schedule. Raises SentinelError."""
         configuration = self.configuration
-        self.store = await beside(self._open)
+        # In a thread of its own: to look through a large state takes seconds.
+        self.store = await beside(lambda: own_store(self._lock))
         if beat := self.store.meta(BEAT):
             self.clock.resume(read_moment(beat))
         self.clients = Clients(configuration.resources)
@@ -95,6 +96,7 @@ class Daemon:
         self.engine = make_engine(self._gather())
         if self._halted:  # by a signal that came before
             self.halt()
+        self.own_troubles.state = lambda: self.engine.recorder.trouble
         self._wire(self.engine)
         await self.membership.start(make_member(self.clock.utcnow()))
         await self._remember_start()
@@ -129,13 +131,6 @@ class Daemon:
         checks = len(configuration.checks)
         log.info("started", platform=configuration.platform, checks=checks, url=self.url)
         tell_what_lapsed(configuration)
-
-    def _open(self) -> Store:
-        """In a thread of its own: to look through a large state takes seconds."""
-        folder = self.configuration.state
-        prepare_folder(folder)
-        self._lock = lock_state(folder)
-        return open_store(folder, owner=True)
 
     def _gather(self) -> Surroundings:
         """What the engine is made from."""
@@ -172,8 +167,9 @@ class Daemon:
             store, recorder.call, self.clients, self.metrics, self.clock.moment, self._may_clean
         )
         self.housekeeper.configure(self.configuration.chores)
+        picture, clients, configured = engine.picture, self.clients, lambda: self.configuration
         self.calendar = Calendar(
-            lambda: self.configuration, store, recorder, engine.picture, self.housekeeper, utcnow
+            configured, store, recorder, picture, self.housekeeper, clients, utcnow
         )
         self.aside = Aside()
         self.watchdog = Watchdog(
@@ -294,6 +290,7 @@ class Daemon:
         self.calendar.follow_clock()
         if await self.membership.tick():
             self.roster.place()
+        await self.enrolment.tell_store()
         words = {
             HELD_KEY: json.dumps(self.engine.automation.conditions()),
             FILES_KEY: self.following.dump(),
@@ -466,9 +463,7 @@ class Daemon:
                 ("store", lambda: beside(self._close_store)),
             ]
         await end_in_order(steps, self.metrics, within)
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._lock.release()
 
     def _steps_of_engine(self, *, stop_components: bool) -> list[Step]:
         engine = self.engine

@@ -14,6 +14,7 @@ from sentinel.core.objective import Objective
 from sentinel.engine.assembly import Engine
 from sentinel.engine.objectives import read_kept
 from sentinel.engine.supervision import make_check, name_of_check
+from sentinel.errors import StateUnwritable
 from sentinel.remediation import DriverContext, load_drivers
 from sentinel.store import Store
 
@@ -28,6 +29,8 @@ class Enrolment:
     clients: Mapping[str, Any]
     log_folder: Path
     _kinds: Mapping[str, Any] = field(default_factory=load_drivers)
+    _untold: tuple[list[str], list[str]] | None = None
+    """Checks and components that the store does not know of yet."""
 
     async def add_components(self, components: Sequence[Component]) -> None:
         """Take components in, with the incidents that are still open, and what their drivers knew."""
@@ -36,11 +39,12 @@ class Enrolment:
         open_incidents: dict[str, list[Incident]] = {}
         for incident in incidents:  # the newest first: an older one is beneath it
             open_incidents.setdefault(incident.component, []).append(incident)
+        shown = await self.engine.recorder.call(self.store.components)
+        before = {view.name: view for view in shown}
         rows = {row.component: row for row in await self.engine.recorder.call(self.store.processes)}
         for component in components:
-            self.engine.picture.add_component(
-                component, *open_incidents.get(component.name, [None])[:2]
-            )
+            upper, lower = [*open_incidents.get(component.name, []), None, None][:2]
+            self.engine.picture.add_component(component, upper, lower, before.get(component.name))
         context = DriverContext(self.log_folder, self.clients)
         for component in components:
             if component.driver:
@@ -58,9 +62,20 @@ class Enrolment:
         for check in checks:
             self.roster.add(check)
         names = [check.name for check, *_ in self.engine.picture.results()]
-        known = [component.name for component in components]
+        self._untold = names, [component.name for component in components]
+        await self.tell_store()
+
+    async def tell_store(self) -> None:
+        """Have the store forget what is not watched any more, as soon as it can be written."""
+        if self._untold is None:
+            return
+        names, known = self._untold
         await self.engine.recorder.settle()  # else what left would come back
-        await self.engine.recorder.call(lambda: self.store.replace_configuration(names, known))
+        try:
+            await self.engine.recorder.call(lambda: self.store.replace_configuration(names, known))
+        except StateUnwritable:
+            return  # whoever records next says so
+        self._untold = None
 
     async def take_objectives(self, objectives: Sequence[Objective]) -> None:
         """Take the objectives of a configuration, with what was counted for them before."""

@@ -35,13 +35,28 @@ class Membership:
     automation: Automation
     journal: Journal
     _view: View = field(default_factory=View)
+    _me: Participant | None = None
+    """Who has not joined yet: the state could not be written."""
     _said: str = ""
     """What failed at the latest tick: it is told once, and not every two seconds of a full night."""
 
     async def start(self, me: Participant) -> None:
-        """Join and learn what is ours. StateError when that can't be written."""
-        await self.coordinator.start(me)
-        self._view = await self.coordinator.tick(Placement())
+        """Join and learn what is ours. While that can't be written everything is looked at, and
+        nothing is done.
+        """
+        self._me = me
+        try:
+            await self._join()
+            self._view = await self.coordinator.tick(Placement())
+        except StateError as error:
+            self._note(error)
+            self._view = View(dict.fromkeys(range(Placement().shards), 0))
+            self.journal.note_writable(writable=False)
+
+    async def _join(self) -> None:
+        if self._me is not None:
+            await self.coordinator.start(self._me)
+            self._me = None
 
     def owns(self, check: str) -> bool:
         """Whether a check is ours to run."""
@@ -52,16 +67,11 @@ class Membership:
         checks came or went.
         """
         try:
+            await self._join()
             view = await self.coordinator.tick(Placement())
             await asyncio.to_thread(self.automation.follow_state)
         except StateError as error:
-            if error.message != self._said:
-                log.error(
-                    "coordination_failed",
-                    error=error.message,
-                    guidance="checks go on, actions are refused",
-                )
-            self._said = error.message
+            self._note(error)
             return False
         if self._said:
             self._said = ""
@@ -70,6 +80,15 @@ class Membership:
         self.journal.note_writable()
         before, self._view = self._view, view
         return before.owned.keys() != view.owned.keys()
+
+    def _note(self, error: StateError) -> None:
+        if error.message != self._said:
+            log.error(
+                "coordination_failed",
+                error=error.message,
+                guidance="checks go on, actions are refused",
+            )
+        self._said = error.message
 
     async def leave(self, now: datetime) -> None:
         """Give everything up in order, worked through until now."""

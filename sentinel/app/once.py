@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from sentinel.app.wiring import Clients
 from sentinel.clock import utcnow
 from sentinel.config import Configuration
 from sentinel.core.model import Result
+from sentinel.engine.faults import put_worst_first
 from sentinel.engine.pause import PauseGuard
 from sentinel.engine.runner import Runner
 from sentinel.errors import UsageError
@@ -40,7 +42,8 @@ async def run_once(
     try:
         if kind.load_state is not None:
             runner.states[name] = kind.load_state(None)
-        return await runner.run(check, kind)
+        result = await runner.run(check, kind)
+        return replace(result, finding=put_worst_first(result.finding, kind.fault_kinds))
     finally:
         beat.cancel()
         if name in runner.states:

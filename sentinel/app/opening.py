@@ -5,19 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from sentinel.store import Store
-from sentinel.store.folder import FILE
+from sentinel.store.folder import FILE, FolderLock
 from sentinel.store.sqlite import SqliteStore
 
 
-def open_store(folder: Path, *, writable: bool = True, owner: bool = False) -> Store:
-    """The store of a state folder. Raises StateError when it can't be used.
+def open_store(folder: Path, *, writable: bool = True) -> Store:
+    """The store of a state folder, for a command. Raises StateError when it can't be used."""
+    return SqliteStore(folder, writable=writable)
 
-    `owner` is the daemon that holds the lock of the folder; a damaged database is moved aside by it
-    alone.
+
+def own_store(lock: FolderLock) -> Store:
+    """The store of a daemon, which takes its folder for itself; a damaged database is moved aside
+    by it alone. Where nothing can be written it knows what could be read, and takes nothing yet.
     """
-    store = SqliteStore(folder, writable=writable, owner=owner)
-    if owner:  # who only reads is not to wait for what writes logs
-        _tell_trouble(store)
+    store = SqliteStore(lock.folder, owner=True, prepare=lock.take)
+    _tell_trouble(store)
     return store
 
 
@@ -30,6 +32,12 @@ def _tell_trouble(store: SqliteStore) -> None:
             "state_was_damaged",
             moved_to=[str(file) for file in store.moved_aside],
             guidance="what was recorded is in there: `sqlite3 … .recover`",
+        )
+    if store.standby is not None:
+        log.error(
+            "state_read_only",
+            error=store.standby.message,
+            guidance=f"checks run, and nothing is done until it is; {store.standby.guidance}",
         )
     trouble = store.trouble()
     if trouble.damaged:

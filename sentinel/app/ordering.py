@@ -28,7 +28,7 @@ from sentinel.core.order import Answer, Order, OrderKind
 from sentinel.core.quantity import format_names
 from sentinel.engine.conductor import PROGRESS
 from sentinel.engine.requests import describe_budget
-from sentinel.errors import NoDaemon, StateError, UsageError
+from sentinel.errors import NoDaemon, StateError, StateUnwritable, UsageError
 from sentinel.store import HALT_FILE, CheckView, Store
 from sentinel.store.folder import prepare_folder
 from sentinel.strict.file import open_at_once
@@ -114,19 +114,28 @@ def halt(folder: Path, reason: str) -> str:
     return done
 
 
-def resume(folder: Path, store: Store, reason: str) -> str:
-    """Allow automatic actions again."""
-    was, now = is_halted(folder), utcnow()
-    store.add_audit(now, actor(), "resume", "", reason)
+def resume(folder: Path, reason: str) -> str:
+    """Allow automatic actions again. A disk that takes nothing refuses the row of the audit log, and
+    an order; the file is gone, and nothing is done before the disk takes something.
+    """
+    was, now, untold = is_halted(folder), utcnow(), ""
+    try:
+        store = open_store(folder)
+        store.add_audit(now, actor(), "resume", "", reason)
+    except StateUnwritable as error:
+        untold = error.message
     try:
         (folder / HALT_FILE).unlink(missing_ok=True)
     except OSError as error:
         raise _unusable(
             folder, "removed", error, "remove it by hand: actions stay halted while it is there"
         ) from error
+    done = "resumed" if was else "was not halted"
+    if untold:
+        return f"{done}; it is not in the audit log, and nothing is done before it can be: {untold}"
     if is_running(store):
         store.add_order(Order(OrderKind.RESUME, f"resume/{now.isoformat()}", "automation", {}), now)
-    return "resumed" if was else "was not halted"
+    return done
 
 
 def _unusable(folder: Path, done: str, error: OSError, guidance: str) -> StateError:

@@ -17,6 +17,7 @@ TOLD_FOR = 600.0
 SAID_BY_CHECK = "runner"
 """What a probe raises is what its check says of itself."""
 LOG = "log"
+SCHEDULE = "schedule"
 READER = "what reads its stderr stands still, or that disk is full"
 
 
@@ -28,6 +29,8 @@ class OwnTroubles:
     dropped: Callable[[], int] = count_dropped
     stuck: Callable[[], float] = stuck_for
     monotonic: Callable[[], float] = time.monotonic
+    state: Callable[[], str] = str
+    """Why the state can't be written, or ""."""
     _totals: dict[str, float] = field(default_factory=dict)
     _recent: deque[tuple[float, str, int]] = field(default_factory=deque)
 
@@ -50,13 +53,15 @@ class OwnTroubles:
             told.append(
                 f"nobody has taken a line of its log for {format_duration(seconds)}: {READER}"
             )
+        if trouble := self.state():
+            told.append(f"its state can't be written: {trouble}")
         if self.metrics.left_out:
             told.append(describe_left_out(self.metrics.left_out))
         return [f"sentinel itself: {each}" for each in told]
 
     def _count(self) -> dict[str, float]:
         """Since the start."""
-        found: dict[str, float] = {LOG: self.dropped()}
+        found: dict[str, float] = {LOG: self.dropped(), SCHEDULE: self.metrics.shed}
         for (part,), count in self.metrics.swallowed.figures().items():
             if part != SAID_BY_CHECK:
                 found[part] = count
@@ -66,5 +71,10 @@ class OwnTroubles:
 def _describe(part: str, count: int) -> str:
     if part == LOG:
         return f"{count:,} lines of its log were dropped within 10 min: {READER}"
+    if part == SCHEDULE:
+        return (
+            f"it does not keep up: {count:,} runs of checks were left out within 10 min, those first"
+            " that run most often; give checks longer intervals, or sentinel more of a processor"
+        )
     times = "once" if count == 1 else f"{count:,} times"
     return f"its part {part} failed {times} within 10 min; its log says what was raised"

@@ -4,6 +4,7 @@ is ours.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,7 @@ from sentinel.engine.runner import Runner
 from sentinel.engine.scheduler import Scheduler
 from sentinel.engine.upkeep import Upkeep
 from sentinel.probes import Kind
-from sentinel.store import Store
+from sentinel.store import PLEDGE, Store
 
 log = structlog.get_logger()
 
@@ -94,10 +95,16 @@ class CheckRoster:
         if kind.load_state is None or check.name in self.runner.states:
             return
         try:
-            self.runner.states[check.name] = kind.load_state(self._states.pop(check.name, None))
+            self.runner.states[check.name] = kind.load_state(self._find_dump(check.name, kind))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             log.error("probe_state_unreadable", check=check.name, error=repr(error))
             self.runner.states[check.name] = kind.load_state(None)
+
+    def _find_dump(self, name: str, kind: Kind) -> Any:
+        """The dump that was written last, and what was pledged since."""
+        dump = self._states.pop(name, None)
+        pledge = self.store.meta(PLEDGE + name) if kind.pledges else None
+        return {**dump, **json.loads(pledge)} if dump and pledge else dump
 
 
 def _by_check(faults: Iterable[StandingFault]) -> dict[str, list[StandingFault]]:

@@ -51,5 +51,5 @@ class SignsOfLife:
 
 
 def _is_due(last: Moment | None, now: Moment, every: float) -> bool:
-    """A little early rather than one turn too late."""
-    return last is None or now.seconds_since(last) > 0.9 * every
+    """A second early rather than one turn too late."""
+    return last is None or now.seconds_since(last) > every - 1.0

@@ -7,7 +7,7 @@ import asyncio
 from sentinel.app.ordering import apply_reset, plan_reset
 from sentinel.app.ordering import halt as halt_actions
 from sentinel.app.ordering import resume as resume_actions
-from sentinel.cli.place import Arguments, confirm, open_store, say, state_folder
+from sentinel.cli.place import Arguments, confirm, find_state, open_store, say, state_folder
 from sentinel.errors import ActionRefused
 
 
@@ -33,5 +33,5 @@ def halt(arguments: Arguments) -> int:
 
 def resume(arguments: Arguments) -> int:
     """`sentinel resume`"""
-    folder, store = open_store(arguments, writable=True)
-    return say(arguments, {"outcome": resume_actions(folder, store, arguments.reason)})
+    folder = find_state(arguments)
+    return say(arguments, {"outcome": resume_actions(folder, arguments.reason)})

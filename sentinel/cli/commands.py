@@ -56,7 +56,7 @@ _MOVE = (
 TOPICS = {
     "config": "show the configuration, or every key that it may have",
     "check": "list the configured checks, or run one once",
-    "incident": "list incidents, show one with its timeline, or acknowledge one",
+    "incident": "list incidents, show one with its timeline, acknowledge one, or note what a person did",
     "silence": "hold notices back for a time: add one, list, end",
     "maintenance": "times in which people work on components: add one, list, end",
     "notify": "channels on which people are told: list them, or test one",
@@ -205,13 +205,25 @@ COMMANDS = (
     Command(
         "report",
         "reporting.report",
-        "make a report (recovery, progress) from what the daemon recorded",
-        Argument("kind", metavar="NAME", help="recovery or progress"),
+        "make a report (recovery, progress, readiness, shift, daily) from what the daemon recorded",
+        Argument(
+            "kind",
+            metavar="NAME",
+            help="recovery, progress, shift, daily, or readiness (ends with 0: go, or 2: no-go)",
+        ),
         Argument(
             "--incident",
             metavar="ID",
             help="the incident of a recovery report (default: the cause of the last one)",
         ),
+        Argument(
+            "--from",
+            dest="begin",
+            metavar="TIME",
+            help="a period over the whole platform: since 2026-03-01T08:00 (UTC), or since 8h ago",
+        ),
+        Argument("--to", dest="end", metavar="TIME", help="its end (default: now)"),
+        Argument("--pdf", action="store_true", help="PDF, too: needs the extra `pdf`"),
         Argument(
             "--output",
             type=Path,
@@ -236,6 +248,14 @@ COMMANDS = (
         "incidents.incident_show",
         "show an incident: timeline, attempts, evidence",
         Argument("id", nargs="?", help="default: the last one"),
+    ),
+    Command(
+        "incident note",
+        "noting.incident_note",
+        "write what a person did or saw into an incident: it is in its timeline and its report",
+        Argument("id", help="the incident, as `sentinel incident list` lists it"),
+        Argument("text", nargs="+", help="one sentence"),
+        Argument("--by", default="", metavar="NAME", help="who did it (default: you)"),
     ),
     # -- who is told --
     Command(

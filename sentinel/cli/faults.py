@@ -15,6 +15,7 @@ from sentinel.clock import read_moment_now
 from sentinel.core.fault import Status, worst
 from sentinel.errors import UsageError
 from sentinel.store import show_time
+from sentinel.store.folder import is_held
 from sentinel.web.faults import faults_document
 
 _ACCEPT = "accept"
@@ -35,7 +36,7 @@ def show_faults(arguments: argparse.Namespace) -> int:
         said = "nothing is named to accept" if words[0] == _ACCEPT else "only one check at a time"
         raise UsageError(f"{said}: {' '.join(words)}", f"{usage}; `sentinel faults` names them")
     check = words[0] if words else None
-    _, store = open_store(arguments)
+    folder, store = open_store(arguments)
     if check is not None or arguments.component is not None:
         views = store.checks()
         _refuse_unknown("check", check, [view.name for view in views])
@@ -46,8 +47,9 @@ def show_faults(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({**document, "running": running})
     else:
-        warning = [] if running else [tables.silence_text(store.meta("stopped"))]
-        show(*warning, *_describe(document))
+        held = is_held(folder)
+        silence = [] if running else [tables.silence_text(store.meta("stopped"), is_held=held)]
+        show(*silence, *_describe(document))
         warn_of_files(arguments, store, running=running)
     if not running:
         return Status.UNKNOWN.exit_code

@@ -11,6 +11,7 @@ from sentinel.cli.columns import Columns, Line, show
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.cli.standing import warn_of_files
 from sentinel.core.fault import Status, worst
+from sentinel.store.folder import is_held
 from sentinel.web.objectives import list_objectives
 
 NONE = "no objective is configured, or none was judged yet: `sentinel config keys objectives`"
@@ -20,13 +21,14 @@ def show_objectives(arguments: Arguments) -> int:
     """Every objective; exit code as the worst: missed is failed, burning is degraded, what nobody
     measured is unknown, and so is everything while no daemon looks.
     """
-    _, store = open_store(arguments)
+    folder, store = open_store(arguments)
     found, running = list_objectives(store), is_running(store)
     if arguments.json:
         print_json({"objectives": found, "running": running})
     else:
-        warning = [] if running else [tables.silence_text(store.meta("stopped"))]
-        show(*warning, objectives_table(found) if found else NONE)
+        held = is_held(folder)
+        silence = [] if running else [tables.silence_text(store.meta("stopped"), is_held=held)]
+        show(*silence, objectives_table(found) if found else NONE)
         warn_of_files(arguments, store, running=running)
     if not running or not found:
         return Status.UNKNOWN.exit_code

@@ -61,10 +61,16 @@ def _default_state(glance: Glance) -> Path:
 
 def open_store(arguments: Arguments, *, writable: bool = False) -> tuple[Path, Store]:
     """The state folder and its store. Raises StateError when nothing is there."""
-    folder = state_folder(arguments)
-    if writable and not folder.is_dir():
-        raise StateError(f"there is no state folder {folder}", "name it with --state DIR")
+    folder = find_state(arguments) if writable else state_folder(arguments)
     return folder, opening.open_store(folder, writable=writable)
+
+
+def find_state(arguments: Arguments) -> Path:
+    """The state folder, which has to be there. Raises StateError."""
+    folder = state_folder(arguments)
+    if not folder.is_dir():
+        raise StateError(f"there is no state folder {folder}", "name it with --state DIR")
+    return folder
 
 
 def say(arguments: Arguments, document: dict[str, Any]) -> int:

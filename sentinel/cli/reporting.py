@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sentinel.app.calendar import REPORTS
+from sentinel.app.evidence import look_once
+from sentinel.app.reporting import LOOKS_AT_EVIDENCE, make_request, read_bound
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.clock import read_moment_now
-from sentinel.config import load
-from sentinel.errors import ConfigurationError
+from sentinel.config import Configuration, load
+from sentinel.errors import ConfigurationError, UsageError
 from sentinel.reports import ReportRequest
 from sentinel.reports.paper.collect import collect
+from sentinel.reports.paper.render import EVERY_FORMAT, FORMATS
 from sentinel.reports.paper.write import write_report
 from sentinel.store import show_time
 
@@ -20,29 +26,52 @@ def report(arguments: Arguments) -> int:
     """`sentinel report`"""
     folder, store = open_store(arguments, writable=True)
     now = show_time(store, read_moment_now())
-    templates, target = _report_settings(arguments)
-    request = ReportRequest(incident=arguments.incident, target_per_hour=target)
+    configuration = _find_configuration(arguments.config)
+    request = make_request(
+        configuration,
+        kind=arguments.kind,
+        incident=arguments.incident,
+        began=read_bound(arguments.begin, now, "--from"),
+        ended=read_bound(arguments.end, now, "--to"),
+    )
+    _refuse_both(request)
+    if configuration is not None and arguments.kind in LOOKS_AT_EVIDENCE:
+        asyncio.run(look_once(configuration, store, now))
     if arguments.json:
-        return print_json(collect(store, arguments.kind, now, request))
+        facts = collect(store, arguments.kind, now, request)
+        print_json(facts)
+        return _find_code(facts)
     output = arguments.output or folder / REPORTS
-    paths, rendered = write_report(store, arguments.kind, now, output, request, templates=templates)
+    templates = arguments.templates
+    if templates is None and configuration is not None:
+        templates = configuration.report_templates
+    formats = EVERY_FORMAT if arguments.pdf else FORMATS
+    paths, rendered = write_report(
+        store, arguments.kind, now, output, request, formats=formats, templates=templates
+    )
     if "md" in rendered.texts:
         print(rendered.texts["md"])
     for path in paths:
         print(f"written: {path}", file=sys.stderr)
     rendered.complain()
-    return 0
+    return _find_code(rendered.facts)
 
 
-def _report_settings(arguments: Arguments) -> tuple[Path | None, float | None]:
-    """Templates and target: from the command line, else from the configuration when that can be
-    read here.
-    """
+def _find_code(facts: Mapping[str, Any]) -> int:
+    """0, or 2 for a gate that says no."""
+    return 2 if facts.get("go") is False else 0
+
+
+def _refuse_both(request: ReportRequest) -> None:
+    if request.ended is not None and request.began is None:
+        raise UsageError("--to needs --from", "say when the period begins")
+    if request.began is not None and request.incident is not None:
+        raise UsageError("a report is about an incident or a period", "leave one of them out")
+
+
+def _find_configuration(path: Path) -> Configuration | None:
+    """What is configured here, when that can be read: a report is made all the same."""
     try:
-        configuration = load(arguments.config)
+        return load(path)
     except ConfigurationError:
-        return arguments.templates, None
-    return (
-        arguments.templates or configuration.report_templates,
-        configuration.tasks_per_hour_target,
-    )
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import json
 import os
 import signal
 import sys
@@ -14,10 +15,12 @@ from typing import Any
 import structlog
 
 from sentinel.adapters.own_process.bell import Bell
+from sentinel.adapters.own_process.renewal import begin_anew_on_sigbus
 from sentinel.adapters.own_process.service_manager import ServiceManager
 from sentinel.app import Daemon, Signals, serve
 from sentinel.cli.first_process import stand_as_first_process
 from sentinel.cli.place import Arguments
+from sentinel.clock import utcnow
 from sentinel.config import Overrides, load
 from sentinel.engine.watchdog import describe_stacks
 from sentinel.log import catch_strays, configure_logging, finish_logging, say
@@ -38,6 +41,7 @@ def run(arguments: Arguments) -> int:
     catch_strays()
     if sys.stderr is not None:
         faulthandler.enable()  # SIGABRT of a service manager's watchdog leaves the stacks
+    begin_anew_on_sigbus(_tell_renewal)
     run_to_the_end(_serve(arguments, bell))
     # Threads may still wait for a name server or a disk, and nothing waits for them.
     finish_logging()
@@ -86,6 +90,17 @@ def _tell_late() -> None:
     """It could not end in order in time."""
     structlog.get_logger().error("end_cut_short", stacks=describe_stacks())
     finish_logging(0.2)
+
+
+def _tell_renewal() -> bytes:
+    line = {
+        "event": "began_anew",
+        "level": "error",
+        "error": "SIGBUS: a mapped file was cut beneath sentinel, or its disk failed",
+        "guidance": "who changes files in the state folder, or is its disk ill?",
+        "timestamp": utcnow().isoformat(),
+    }
+    return json.dumps(line).encode() + b"\n"
 
 
 def _announce(daemon: Daemon) -> None:

@@ -16,6 +16,7 @@ from sentinel.core.moment import read_moment
 from sentinel.core.quantity import format_names
 from sentinel.core.remediation.restart import Reason
 from sentinel.store import BEAT, ComponentView, Reader, show_time
+from sentinel.store.folder import is_held
 from sentinel.store.runbook import held_back, own_troubles, runbook_of
 from sentinel.web.document import describe_blindness, status_document
 from sentinel.web.notices import describe_maintenance, describe_undelivered
@@ -40,7 +41,7 @@ def status(arguments: Arguments) -> int:
     seen = read_moment(beat).at if beat else None
     platform = store.meta("platform") or "platform"
     head = f"{platform}: {overall}; sentinel last wrote {tables.age(seen, now)}"
-    warning = [] if running else [tables.silence_text(store.meta("stopped"))]
+    warning = [] if running else [_tell_silence(store, folder)]
     blind = describe_blindness(store, now)
     lines = [f"{blind['text']} at {blind['began']:%H:%M:%S}Z ({blind['reason']})"] if blind else []
     lines += [*_held(store, folder), *files.text.splitlines()]
@@ -57,6 +58,10 @@ def status(arguments: Arguments) -> int:
         incidents if open_ones else "no open incident",
     )  # fmt: skip
     return (overall if running else Status.UNKNOWN).exit_code
+
+
+def _tell_silence(store: Reader, folder: Path) -> Line:
+    return tables.silence_text(store.meta("stopped"), is_held=is_held(folder))
 
 
 def _name_bad(components: Sequence[ComponentView]) -> list[Line]:

@@ -34,9 +34,13 @@ def command_text(command: str) -> Line:
     return Line(clean(f"    {find_prompt(command)} {command}"), whole=True)
 
 
-def silence_text(stopped: str | None) -> Line:
-    """What stands above everything when no daemon looks; `stopped`: when it was ended in order."""
+def silence_text(stopped: str | None, *, is_held: bool) -> Line:
+    """What stands above everything when no daemon writes; `stopped`: when it was ended in order;
+    `is_held`: one has the state all the same.
+    """
     why = "was stopped" if stopped else "is NOT RUNNING or hangs"
+    if is_held:
+        why = "runs, and its state CAN'T BE WRITTEN or it hangs (its page shows what is now)"
     return Line(f"sentinel {why}: all below is old", "bold red")
 
 

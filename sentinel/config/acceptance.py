@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 
+from sentinel.config.day import FORM, parse_end
 from sentinel.config.model import AcceptSettings
 from sentinel.core.fault import Acceptance
 from sentinel.probes import Kind
 from sentinel.strict.explain import unknown_message, validate
 from sentinel.strict.place import Place
-
-FORM = "write a date, such as 2031-01-31 (its whole day, UTC), or an instant with its zone"
 
 
 def read_acceptances(
@@ -66,7 +65,7 @@ def _read_end(place: Place, text: object, now: datetime) -> datetime | None:
     """
     if not isinstance(text, str):
         return None
-    until = _parse_end(text)
+    until = parse_end(text)
     if until is None:
         place.note(f"{text[:60]!r} is no date, and no instant with a time zone", FORM)
     elif until <= now:
@@ -76,22 +75,3 @@ def _read_end(place: Place, text: object, now: datetime) -> datetime | None:
     else:
         return until
     return None
-
-
-def _parse_end(text: str) -> datetime | None:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return _parse_instant(text)
-    try:
-        return datetime.combine(day + timedelta(days=1), time(), UTC)
-    except OverflowError:
-        return None
-
-
-def _parse_instant(text: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text)
-        return found.astimezone(UTC) if found.tzinfo is not None else None
-    except (ValueError, OverflowError):
-        return None

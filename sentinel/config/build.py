@@ -39,6 +39,7 @@ from sentinel.core.model import (
     Threshold,
 )
 from sentinel.core.objective import Objective
+from sentinel.core.progress.plan import Plan
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
 from sentinel.probes import Kind
@@ -64,6 +65,7 @@ def make_component(
         depends_on=tuple(item.depends_on),
         group=item.group,
         watch=watch,
+        owner=item.owner or "",
         restart=RestartPolicy(**values, backoff=delays),
     )
 
@@ -121,6 +123,7 @@ def make_configuration(
     links: AlertLinks,
     listen: tuple[str, int],
     trusted: tuple[HostName, ...],
+    plan: Plan,
 ) -> Configuration:
     """Everything that was read, as one value. The environment's word comes before the file's."""
     actions, templates = settings.actions, settings.report_templates
@@ -138,7 +141,10 @@ def make_configuration(
         brake=BrakePolicy(**actions.brake.model_dump()),
         breaker=BreakerPolicy(**actions.breaker.model_dump()),
         runbooks=Diagnosing(**settings.runbooks.model_dump()),
-        reports=tuple(ScheduledReport(r.kind, r.cron, r.timezone) for r in settings.reports),
+        reports=tuple(
+            ScheduledReport(r.kind, r.cron, r.timezone, tuple(r.to), r.pdf)
+            for r in settings.reports
+        ),
         report_templates=written.relative(templates) if templates else None,
         tasks_per_hour_target=settings.tasks_per_hour_target,
         retention=settings.retention,
@@ -159,4 +165,5 @@ def make_configuration(
         links=links,
         digest=written.digest,
         lapsed=written.lapsed,
+        plan=plan,
     )

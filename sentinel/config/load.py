@@ -22,6 +22,7 @@ from sentinel.config.daemon import (
 from sentinel.config.housekeeping import read_chores
 from sentinel.config.notice import read_notices
 from sentinel.config.objective import read_objectives
+from sentinel.config.progress import PlanReader
 from sentinel.config.resource import read_resources
 from sentinel.config.role import Casting
 from sentinel.config.value import Configuration
@@ -75,6 +76,7 @@ def _load(written: Written) -> Configuration:
     check_reports(written, settings)
     objectives = read_objectives(written, settings.objectives, reader, kinds)
     check_places(written, settings)
+    plan = PlanReader(written, settings, resources, checks, kinds).read()
     chores = read_chores(written, settings.housekeeping, resources)
     notices = read_notices(written, settings)
     listen = read_listen(written, settings)
@@ -95,4 +97,5 @@ def _load(written: Written) -> Configuration:
         links,
         listen,
         trusted,
+        plan,
     )

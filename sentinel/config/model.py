@@ -9,6 +9,12 @@ from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sentinel.config.notice_model import ChannelSettings, MaintenanceSettings, RouteSettings
+from sentinel.config.progress_model import (
+    MilestoneSettings,
+    ProgressSettings,
+    RequirementSettings,
+    TrackSettings,
+)
 from sentinel.core.objective import MAX_WINDOW, MIN_EVENTS, MIN_WINDOW
 from sentinel.strict.describe import Beside, Of
 from sentinel.strict.field import Duration, Name, Percentage, Strict, Text, refusal
@@ -149,6 +155,9 @@ class ComponentSettings(Strict):
     restart: RestartSettings = Field(
         RestartSettings(), description="caps and times of automatic restarts"
     )
+    owner: Text | None = Field(
+        None, description="who answers for it: reports name them", examples=["team platform"]
+    )
 
 
 class LimitsSettings(Strict):
@@ -276,7 +285,12 @@ class ReportSettings(Strict):
     )
     cron: str = Field(description="when, as five fields of cron", examples=['"0 8 * * *"'])
     timezone: str = Field("UTC", description="zone of the cron line")
-    to: list[str] = Field(default_factory=list, description="who gets it")
+    to: list[Text] = Field(
+        default_factory=list,
+        description="who is to read it: named in the report, as those who meet next",
+        examples=["[team platform]"],
+    )
+    pdf: bool = Field(False, description="whether it is made as PDF, too: needs the extra `pdf`")
 
 
 class ChoreSettings(Strict):
@@ -399,6 +413,18 @@ class PlatformSettings(Strict):
         LinkSettings(), description="addresses in alerts: of runbooks and of dashboards"
     )
     reports: list[ReportSettings] = Field(default_factory=list, description="reports on a calendar")
+    progress: ProgressSettings = Field(
+        ProgressSettings(), description="how evidence of milestones is looked at"
+    )
+    tracks: dict[Name, TrackSettings] = Field(
+        default_factory=dict, description="teams and agents by name, for the progress report"
+    )
+    milestones: dict[Name, MilestoneSettings] = Field(
+        default_factory=dict, description="what is to be reached by name, with its evidence"
+    )
+    readiness: list[RequirementSettings] = Field(
+        default_factory=list, description="what must hold before it is a go"
+    )
     channels: dict[Name, Annotated[ChannelSettings, Beside(_OWN_KEYS)]] = Field(
         default_factory=dict,
         description="ways to tell people, by name; `log` is always there",

@@ -54,7 +54,7 @@ def read_notices(written: Written, settings: PlatformSettings) -> NoticeSetup:
     if LOG not in settings.channels:
         options = shelf[LOG].options()
         channels.append(ConfiguredChannel(LOG, LOG, options, StormLimit()))
-    routes = tuple(_read_routes(written, settings.routes))
+    routes = tuple(_read_routes(written, settings.routes, [LOG, *settings.channels]))
     windows = tuple(_read_windows(written, settings.maintenance))
     return NoticeSetup(tuple(channels), routes, windows, _read_page(written, settings))
 
@@ -124,20 +124,21 @@ def _fill_secrets(
 # -- routes ---------------------------------------------------------------------------------------
 
 
-def _read_routes(written: Written, routes: list[RouteSettings]) -> Iterator[NoticeRoute]:
+def _read_routes(
+    written: Written, routes: list[RouteSettings], names: list[str]
+) -> Iterator[NoticeRoute]:
     for i, route in enumerate(routes):
         place = written.at("routes", i)
-        _check_names(written, place / "channels", route.channels)
+        _check_names(written, place / "channels", route.channels, names)
         for n, step in enumerate(route.escalate):
-            _check_names(written, place.at("escalate", n, "channels"), step.channels)
+            _check_names(written, place.at("escalate", n, "channels"), step.channels, names)
         yield make_route(route)
 
 
-def _check_names(written: Written, place: Place, channels: list[str]) -> None:
-    known = written.names("channels")
+def _check_names(written: Written, place: Place, channels: list[str], names: list[str]) -> None:
+    given = written.names("channels")
     for i, name in enumerate(channels):
-        if name != LOG and name not in known:
-            names = {LOG, *written.settings.get("channels", ())}
+        if name not in names and name not in given:
             (place / i).note(*unknown_message("channel", name, names))
 
 

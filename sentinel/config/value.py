@@ -16,6 +16,7 @@ from sentinel.core.notice.maintenance import MaintenanceWindow
 from sentinel.core.notice.route import NoticeRoute
 from sentinel.core.notice.storm import StormLimit
 from sentinel.core.objective import Objective
+from sentinel.core.progress.plan import Plan
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
 from sentinel.errors import Problem
@@ -41,6 +42,8 @@ class ScheduledReport:
     kind: str
     cron: str
     timezone: str
+    to: tuple[str, ...] = ()
+    pdf: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class Configuration:
     links: AlertLinks = AlertLinks("", "")
     runbooks: Diagnosing = field(default_factory=Diagnosing)
     notices: NoticeSetup = field(default_factory=NoticeSetup)
+    plan: Plan = field(default_factory=Plan)
     digest: str = ""
     """One word for the files that it was made from."""
     lapsed: tuple[Problem, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from sentinel.strict.folder import digest_folder, list_files
 from sentinel.strict.place import Document, KeyPath, Place
 from sentinel.strict.read import read_document
 
-MERGED = frozenset({"resources", "components", "channels"})
+MERGED = frozenset({"resources", "components", "channels", "tracks", "milestones"})
 """Sections that several files may add to."""
 
 
@@ -159,12 +159,14 @@ class Written:
             return place.document
         return self._documents[0] if self._documents else Document(str(self.path))
 
-    def names(self, section: str) -> Container[str]:
+    def names(self, section: str, *beside: str) -> Set[str]:
         """Every name that a section has, those with problems among them: a second complaint would
-        not help.
+        not help. `beside`: names that are there without being written.
         """
         given = self.settings.get(section, {})
-        return given if isinstance(given, dict) else _Everything()
+        if not isinstance(given, dict):
+            return _Everything()
+        return {*given, *beside} if beside else given.keys()
 
     def check_keys(self, key: str) -> list[Any]:
         """What every check that is a mapping has for a key, as it is written."""
@@ -207,8 +209,17 @@ def _is_good(key: str, value: Any) -> bool:
     return True
 
 
-class _Everything:
+class _Everything(Set[str]):
     """The names of a section that could not be read: any may be in it."""
 
     def __contains__(self, _name: object) -> bool:
         return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __or__(self, _others: Set[Any]) -> Set[Any]:
+        return self

@@ -92,6 +92,8 @@ class Section(StrEnum):
     """Tasks that came in; the rate of work where nobody counts what was done."""
     HELD = "held"
     """Tasks that agents hold now."""
+    POSITION = "position"
+    """How far a log has got: before and after a failure it tells whether anything was taken back."""
 
 
 class Fold(StrEnum):
@@ -111,7 +113,8 @@ class Impact:
 
     `certain` is its lower bound, `possible` is what the upper bound adds. With `whole` the figure
     is the share certain ÷ whole. `each` is the label whose values are told one by one. `basis` says
-    what a reader must know: over what it is counted, and what it leaves out.
+    what a reader must know: over what it is counted, and what it leaves out. `loss`: what it counts
+    is gone for good; of a position, that any change of it means so.
     """
 
     name: str
@@ -123,11 +126,30 @@ class Impact:
     unit: str = ""
     each: str = ""
     basis: str = ""
+    loss: bool = False
+    trend: bool = False
+    """Whether reports draw it as a curve: its largest value is kept once a minute."""
 
     @property
     def terms(self) -> tuple[Term, ...]:
         """Everything that it reads."""
         return (*self.certain, *self.possible, *self.whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """Declaration of something that runs out, beside the measurements that tell how far it is.
+
+    `used` of `whole` (a measurement of the same row, or a number) is a share; a report calls it
+    close from the share `close` on. Without a `whole`, `used` is what is left, in `unit`, and close
+    below `close`.
+    """
+
+    name: str
+    used: str
+    close: float
+    whole: str | float | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +299,8 @@ class Component:
     group: str = ""
     watch: tuple[str, ...] = ()
     """Files and folders whose change has it reload or restart."""
+    owner: str = ""
+    """Who answers for it."""
 
 
 @dataclass(frozen=True, slots=True)

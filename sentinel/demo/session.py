@@ -86,6 +86,10 @@ class Watcher(Protocol):
         ...
 
 
+WEBHOOK_KEY = '"${DEMO_WEBHOOK_KEY:-demo-webhook-key}"'
+"""Signs what the demo sends to DEMO_WEBHOOK."""
+
+
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
     """What the command line gives. `seconds` None means: until Ctrl-C. `nemesis`: the seed of
@@ -164,7 +168,9 @@ class Session:
             "DEMO_LISTEN": listen,
             "DEMO_STATE": str(folder / "state"),
         }
-        watcher = self.make_watcher(load(_fill_in(self.options.pack, values, folder / "config")))
+        config = _fill_in(self.options.pack, values, folder / "config")
+        _add_webhook(config, os.environ)
+        watcher = self.make_watcher(load(config))
         began, footprint = time.monotonic(), Footprint()
         following = asyncio.create_task(footprint.follow())
         try:
@@ -427,6 +433,14 @@ def _fill_in(pack: Path, values: Mapping[str, str], folder: Path) -> Path:
         text = re.sub(r"\$\{(DEMO_\w+)\}", lambda match: values[match[1]], file.read_text())
         (folder / file.name).write_text(text)
     return folder
+
+
+def _add_webhook(folder: Path, environment: Mapping[str, str]) -> None:
+    """Where DEMO_WEBHOOK names a receiver, it hears of everything; signed by DEMO_WEBHOOK_KEY."""
+    address = environment.get("DEMO_WEBHOOK", "")
+    if address:
+        channel = f"{{kind: webhook, address: {json.dumps(address)}, secret: {WEBHOOK_KEY}}}"
+        (folder / "webhook.yaml").write_text(f"channels:\n  webhook: {channel}\n")
 
 
 def _keep_ledgers(platform: Platform, folder: Path) -> None:

@@ -156,7 +156,9 @@ def make_engine(given: Surroundings) -> Engine:
         runner=runner,
         coverage=coverage,
         wanted=wanted,
-        scheduler=Scheduler(turn.run, clock.monotonic, metrics, skipped, wanted),
+        scheduler=Scheduler(
+            turn.run, clock.monotonic, metrics, skipped, wanted, ground.picture.is_critical
+        ),
         requests=requests,
         conductor=Conductor(requests),
         file_watch=FileWatch(requests, upkeep=Upkeep(metrics)),

@@ -5,6 +5,7 @@ breaker.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -182,8 +183,10 @@ class Automation:
                 error=str(error),
                 guidance="halted all the same, until `sentinel resume`",
             )
-        else:
-            self.halted_by_signal = False
+            if not os.path.lexists(self.halt_file):
+                return
+        # From now on the file counts, though a full disk took none of its words.
+        self.halted_by_signal = False
 
     def resume(self) -> None:
         """Forget a halt that came by a signal while the file could not be written."""

@@ -17,7 +17,7 @@ import structlog
 from sentinel.core.foreign.visible import make_visible
 from sentinel.core.model import ErrorClass
 from sentinel.core.notice import Notice
-from sentinel.core.notice.retry import Fate, Miss, Tries, decide_retry
+from sentinel.core.notice.retry import Miss, NoticeFate, Tries, decide_retry
 from sentinel.core.order import Answer
 from sentinel.engine.upkeep import is_told_to_end
 from sentinel.errors import NotDelivered
@@ -168,7 +168,7 @@ class Courier:
         repeatable = self.channel.repeatable
         fate, tries = decide_retry(parcel.tries, miss, parcel.ordered, now, repeatable=repeatable)
         parcel = replace(parcel, tries=tries)
-        if fate is Fate.AGAIN:
+        if fate is NoticeFate.AGAIN:
             self._waiting[parcel.key] = parcel
             self._rest_until = tries.not_before
             self._show(fate, miss.error)
@@ -208,7 +208,7 @@ class Courier:
         if self.channel.beat is None or not self.is_well():
             return
         miss = await self._call(self.channel.beat(self.options, self.room))
-        self._show(RENEWED if miss is None else Fate.AGAIN, miss.error if miss else "")
+        self._show(RENEWED if miss is None else NoticeFate.AGAIN, miss.error if miss else "")
 
     async def _renew(self) -> None:
         """Tell anew what is not over: so it holds, and so a member hears of it that was away. What
@@ -219,7 +219,7 @@ class Courier:
             if notice.affair in waiting:
                 continue
             miss = await self._call(self.channel.send(self.options, self.room, notice))
-            self._show(RENEWED if miss is None else Fate.AGAIN, miss.error if miss else "")
+            self._show(RENEWED if miss is None else NoticeFate.AGAIN, miss.error if miss else "")
             if miss is not None:
                 return  # the next round is soon
 

@@ -78,10 +78,19 @@ class Dispatcher:
     async def _take(self) -> list[Order] | None:
         """None when the disk fails: then nothing is known of what waits."""
         try:
-            return await self.recorder.call(self.store.take_orders)
+            written = await self.recorder.call(self.store.take_orders)
         except StateError as error:
             log.error("orders_not_readable", error=error.message)
             return None
+        return written + self._find_unwritten({order.key for order in written})
+
+    def _find_unwritten(self, written: set[str]) -> list[Order]:
+        """What people are to be told waits for no disk; that it was told is written after it."""
+        if self.recorder.writable:
+            return []
+        waiting = (order for changes in self.recorder.waiting() for order in changes.orders)
+        told = {OrderKind.NOTIFY, OrderKind.DELIVER}
+        return [each for each in waiting if each.kind in told and each.key not in written]
 
     # -- notices ----------------------------------------------------------------------------------
 
@@ -105,7 +114,8 @@ class Dispatcher:
 
     async def close(self) -> None:
         """End every courier; a delivery under way may end."""
-        await asyncio.gather(*map(self._release, self.couriers.values()))
+        couriers, self.couriers = self.couriers, {}
+        await asyncio.gather(*map(self._release, couriers.values()))
 
     async def _release(self, courier: Courier) -> None:
         await courier.close()

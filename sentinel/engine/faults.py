@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from sentinel.core.fault import (
     Acceptance,
     Fault,
     FaultIdentity,
+    FaultKind,
     FaultStep,
     StandingFault,
     Status,
@@ -22,7 +23,7 @@ from sentinel.core.fault import (
 from sentinel.core.fault import loss as loss_core
 from sentinel.core.fault.loss import LossRules
 from sentinel.core.model import Finding
-from sentinel.engine.picture import WatchedCheck
+from sentinel.engine.picture import WatchedCheck, rank_severity
 from sentinel.metrics import Metrics
 from sentinel.store import Changes
 from sentinel.store.document import clean_text
@@ -48,7 +49,7 @@ class Faults:
 
         What a run could not look at stays as it is: nobody has seen that it is over.
         """
-        finding = _put_worst_first(finding, watched)
+        finding = put_worst_first(finding, watched.kind.fault_kinds)
         rules = _loss_rules(watched)
         named = [self._name(fault) for fault in finding.faults]
         found = [fault for fault in named if not rules.lasts(fault)]
@@ -146,11 +147,13 @@ def shorten_name(name: str) -> str:
     return f"{name[: MAX_NAME - len(digest) - 1]}~{digest}"
 
 
-def _put_worst_first(finding: Finding, watched: WatchedCheck) -> Finding:
+def put_worst_first(finding: Finding, kinds: Mapping[str, FaultKind]) -> Finding:
     """The line of a check begins with what somebody must hear of first: a kind names its faults in
     the order in which it looks, and does not know which of two is the lighter.
     """
-    faults = sorted(finding.faults, key=lambda each: (-each.status.rank, watched.severity(each)))
+    faults = sorted(
+        finding.faults, key=lambda each: (-each.status.rank, rank_severity(kinds, each))
+    )
     before, after = fault_core.headline(finding.faults), fault_core.headline(faults)
     if before == after:
         return replace(finding, faults=tuple(faults))

@@ -65,9 +65,9 @@ class Journal:
         """Attempts until now count into no budget any more."""
         self.resets[name] = now
 
-    def note_writable(self) -> None:
-        """The ledger could be written just now."""
-        self.writable = True
+    def note_writable(self, *, writable: bool = True) -> None:
+        """Whether the ledger could be written just now."""
+        self.writable = writable
 
     def all(self, name: str) -> list[Attempt]:
         """Every known attempt of a component, oldest first."""

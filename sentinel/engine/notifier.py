@@ -16,7 +16,7 @@ from typing import Any
 from sentinel.core.component import dependencies
 from sentinel.core.fault import Severity
 from sentinel.core.model import Component, Incident
-from sentinel.core.notice import Affair, Notice, Told, judge_severity
+from sentinel.core.notice import Affair, Notice, Tidings, judge_severity
 from sentinel.core.notice.book import (
     NoticeBook,
     NoticePolicy,
@@ -57,11 +57,11 @@ BRAKE, BREAKER, INCIDENT = "brake", "breaker", "incident"
 _BEGINS = {"braked": BRAKE, "breaker_opened": BREAKER}
 _ENDS = {"brake_released": BRAKE, "breaker_closed": BREAKER}
 _HAPPENS = {
-    "exhausted": Told.EXHAUSTED,
-    "acknowledged": Told.ACKNOWLEDGED,
-    "recovered": Told.RECOVERED,
-    "settled": Told.RECOVERED,
-    "closed": Told.CLOSED,
+    "exhausted": Tidings.EXHAUSTED,
+    "acknowledged": Tidings.ACKNOWLEDGED,
+    "recovered": Tidings.RECOVERED,
+    "settled": Tidings.RECOVERED,
+    "closed": Tidings.CLOSED,
 }
 KEPT = timedelta(days=400)
 MOST_KEPT = 2000
@@ -106,6 +106,7 @@ class Notifier:
     maintenance: tuple[Maintenance, ...] = ()
     _spans: dict[MaintenanceWindow, Span | None] = field(default_factory=dict)
     """The time of each window that is on or comes next."""
+    _begins_anew: bool = False
     _effects: Counter[str] = field(default_factory=Counter)
     _graph: Mapping[str, Component] = field(default_factory=dict)
     _size: int = 0
@@ -114,16 +115,17 @@ class Notifier:
     """Announcements that are worked off, and whose answer may not be written yet."""
 
     def load(self) -> None:
-        """What the sentinel before this one knew. A document that can't be read begins anew: then
-        people may be told again of what stands.
+        """What the sentinel before this one knew. Without a book, or with one that can't be read,
+        people are rather told again of what stands than not at all.
         """
-        self.state = self._read(BOOK_KEY, NoticeState) or NoticeState()
+        known = self._read(BOOK_KEY, NoticeState)
+        self.state, self._begins_anew = known or NoticeState(), known is None
         silences = self._read(SILENCES_KEY, StandingSilences)
         self.silences = silences.silences if silences else ()
         windows = self._read(WINDOWS_KEY, OrderedWindows)
         self.ordered = windows.windows if windows else ()
-        known = self._read(MAINTENANCE_KEY, PlannedMaintenance)
-        self.maintenance = known.times if known else ()
+        times = self._read(MAINTENANCE_KEY, PlannedMaintenance)
+        self.maintenance = times.times if times else ()
         self._show_maintenance()
 
     def _read(self, key: str, kind: type[Any]) -> Any:
@@ -144,7 +146,7 @@ class Notifier:
         self._forget_silences(now, changes)
         self._count_effects()
         policy = self._policy()
-        book, tellings = self.state.book, Tellings()
+        book, tellings = self._begin_anew(policy, now)
         for order in announced:
             if order.key not in self._answered:
                 book, more = self._take(book, order, policy, now)
@@ -161,6 +163,20 @@ class Notifier:
             changes.meta[BOOK_KEY] = write(self.state)
         await self.recorder.record(changes)
         return bool(notices)
+
+    def _begin_anew(self, policy: NoticePolicy, now: datetime) -> tuple[NoticeBook, Tellings]:
+        """The book, and what has to be told because there was none."""
+        book, tellings = self.state.book, Tellings()
+        if self._begins_anew:
+            self._begins_anew = False
+            if self.store.order_keys(OrderKind.DELIVER):  # their numbers are used
+                book = replace(book, base=int(now.timestamp()))
+            for incident in [*self.picture.incidents.values(), *self.picture.beneath.values()]:
+                affair = self._describe(incident)
+                if incident.announced and not affair.over:
+                    book, more = begin(book, affair, policy, now)
+                    tellings += more
+        return book, tellings
 
     def forget(self, waiting: set[str]) -> None:
         """Announcements that are no orders any more are answered for good."""
@@ -188,7 +204,7 @@ class Notifier:
         if event in _ENDS:
             for entry in book.entries.values():
                 if (entry.affair.kind, entry.affair.component) == (_ENDS[event], order.subject):
-                    return tell_again(book, entry.affair, Told.CLOSED, text, policy, now)
+                    return tell_again(book, entry.affair, Tidings.CLOSED, text, policy, now)
             return book, []
         incident = self._find_incident(str(order.payload.get("incident", "")))
         if incident is None:
@@ -286,7 +302,7 @@ class Notifier:
         now, head = self.utcnow(), self.rules.head
         return [
             write_notice(
-                Telling(entry.affair, channel, Told.OPENED, entry.messages, entry.affair.text),
+                Telling(entry.affair, channel, Tidings.OPENED, entry.messages, entry.affair.text),
                 head,
                 now,
             )

@@ -1,4 +1,4 @@
-"""What is new about a turn of a check: by it follows how soon it is written (docs/reliability.md §3.4)."""
+"""What is new about a turn of a check: by it follows how soon it is written (docs/reliability.md §3.10)."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def find_essence(watched: WatchedCheck) -> tuple[object, ...]:
 
 def says_the_same(before: ComponentView, after: ComponentView) -> bool:
     """Whether two views of a component differ in figures alone."""
-    return _without_figures(before) == _without_figures(after)
-
-
-def _without_figures(view: ComponentView) -> ComponentView:
-    return replace(view, detail=find_words(view.detail), action=find_words(view.action))
+    return (
+        find_words(before.detail) == find_words(after.detail)
+        and find_words(before.action) == find_words(after.action)
+        and replace(before, detail=after.detail, action=after.action) == after
+    )
 
 
 def is_pressing(changes: Changes, moved: FaultStep) -> bool:

@@ -16,6 +16,7 @@ from sentinel.core.component.incident import BAD
 from sentinel.core.fault import (
     Fault,
     FaultCounts,
+    FaultKind,
     FaultStep,
     Severity,
     StandingFault,
@@ -34,6 +35,7 @@ from sentinel.core.model import (
 )
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind
+from sentinel.store import ComponentView
 from sentinel.store.document import as_written
 
 CheckState = tuple[Check, Result | None, Finding | None, Status, int]
@@ -80,8 +82,10 @@ class WatchedCheck:
     """Key of the worst fault of that finding."""
     dump: str = ""
     """What its kind remembers, as it is written; "" of nothing."""
-    noted: str = ""
-    """Of that, what was given to the recorder last, by a kind that is not patient."""
+    pledge: str | None = None
+    """What of it must be written before the next run; None: all of it."""
+    noted: str | None = None
+    """What was given to the recorder last of what must be."""
     told: object = None
     """What of it was written last, as far as it matters at once."""
 
@@ -122,8 +126,7 @@ class WatchedCheck:
 
     def severity(self, fault: Fault) -> int:
         """How soon somebody must hear of a fault; less is sooner."""
-        declared = self.kind.fault_kinds.get(fault.key)
-        return SEVERITIES.index(declared.severity) if declared else len(SEVERITIES)
+        return rank_severity(self.kind.fault_kinds, fault)
 
     @property
     def matter(self) -> str:
@@ -191,18 +194,31 @@ class Picture:
     since: dict[str, datetime] = field(default_factory=dict)
     present_since: dict[str, datetime] = field(default_factory=dict)
     """When each of both changed last."""
+    _before: dict[str, ComponentView] = field(default_factory=dict)
+    """As people saw each when sentinel ended, until it is judged again: a restart of sentinel makes
+    nothing younger.
+    """
+    _critical: frozenset[str] | None = None
+    """Components that others rest on; None while nobody has asked."""
     _checks: dict[str, WatchedCheck] = field(default_factory=dict)
     _of_component: dict[str, dict[str, WatchedCheck]] = field(default_factory=dict)
 
     # -- who is watched ---------------------------------------------------------------------------
 
     def add_component(
-        self, component: Component, incident: Incident | None, beneath: Incident | None = None
+        self,
+        component: Component,
+        incident: Incident | None,
+        beneath: Incident | None = None,
+        before: ComponentView | None = None,
     ) -> None:
         """Begin to keep the picture of a component, with the incident that is still open from
-        before.
+        before, and as it was shown then.
         """
         self.components[component.name] = component
+        if before is not None and component.name not in self.statuses:
+            self._before[component.name] = before
+        self._critical = None
         self.statuses.setdefault(component.name, Status.UNKNOWN)
         self.present.setdefault(component.name, Status.UNKNOWN)
         self.metrics.set_component_status(component.name, self.statuses[component.name])
@@ -217,6 +233,7 @@ class Picture:
         the store.
         """
         self.components.pop(name, None)
+        self._critical = None
         self.incidents.pop(name, None)
         self.beneath.pop(name, None)
         self.statuses.pop(name, None)
@@ -228,6 +245,7 @@ class Picture:
     def replace_components(self, components: Sequence[Component]) -> None:
         """Take the components of a configuration, in its order, which is that of dependencies."""
         self.components = {component.name: component for component in components}
+        self._critical = None
 
     def add_check(
         self,
@@ -268,11 +286,14 @@ class Picture:
         now, where what was lost before makes a difference.
         """
         present = status if present is None else present
+        before = self._before.pop(component, None)
         if self.statuses.get(component) is not status:
-            self.statuses[component], self.since[component] = status, now
+            was = before.since if before is not None and before.status == status else None
+            self.statuses[component], self.since[component] = status, was or now
             self.metrics.set_component_status(component, status)
         if self.present.get(component) is not present:
-            self.present[component], self.present_since[component] = present, now
+            was = before.present_since if before and before.present == present else None
+            self.present[component], self.present_since[component] = present, was or now
 
     @property
     def calm(self) -> bool:
@@ -290,6 +311,7 @@ class Picture:
         for incidents in (self.incidents, self.beneath):
             for name, incident in incidents.items():
                 incidents[name] = incident_core.follow_clock(incident, step)
+        self._before.clear()  # by another clock
         for since in (self.since, self.present_since):
             since.update({name: at + step for name, at in since.items()})
         for watched in self._checks.values():
@@ -350,6 +372,14 @@ class Picture:
     def depends_on(self) -> dependencies.DependsOn:
         """Each component with what it needs directly."""
         return Edges(self.components)
+
+    def is_critical(self, check: Check) -> bool:
+        """Whether others rest on what a check says: what sentinel drives, and what that needs."""
+        if self._critical is None:
+            driven = [each.name for each in self.components.values() if each.driver]
+            needed = [need for each in self.components.values() for need in each.depends_on]
+            self._critical = frozenset([*driven, *needed])
+        return check.component in self._critical
 
     def needed(self, component: str) -> list[str]:
         """Every transitive dependency of a component."""
@@ -454,6 +484,12 @@ def _names_each(watched: WatchedCheck, impact: Impact) -> bool:
     read = {term.measurement for term in impact.certain}
     rows = watched.finding.rows if watched.finding is not None else ()
     return any(impact.each in row.labels and read & row.values.keys() for row in rows)
+
+
+def rank_severity(kinds: Mapping[str, FaultKind], fault: Fault) -> int:
+    """How soon somebody must hear of a fault, as its kind declares it; less is sooner."""
+    declared = kinds.get(fault.key)
+    return SEVERITIES.index(declared.severity) if declared else len(SEVERITIES)
 
 
 def _urgency(found: tuple[WatchedCheck, Fault]) -> tuple[bool, int, int]:

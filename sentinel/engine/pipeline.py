@@ -24,7 +24,7 @@ from sentinel.engine.picture import Picture, WatchedCheck, remember
 from sentinel.engine.recorder import Recorder
 from sentinel.engine.views import Views
 from sentinel.metrics import Metrics
-from sentinel.store import Changes, CheckView, ComponentView
+from sentinel.store import PLEDGE, Changes, CheckView, ComponentView
 from sentinel.store.document import write
 
 
@@ -101,14 +101,17 @@ class Pipeline:
         """At the pace of what is new: at once with everything that belongs to it, soon, or later."""
         essence, pressing = find_essence(watched), is_pressing(changes, watched.moved)
         if pressing or essence != watched.told:
-            watched.told, watched.noted = essence, watched.dump
+            watched.told, watched.noted = essence, _find_noted(watched)
             changes.components.extend(patient)
             self._show(watched, changes)
             await (self.recorder.record if pressing else self.recorder.later)(changes)
             return
-        if not watched.kind.patient and watched.dump != watched.noted:
-            watched.noted = watched.dump
-            changes.probe_state.update(remember(watched))
+        if watched.noted != _find_noted(watched):
+            watched.noted = _find_noted(watched)
+            if watched.pledge is None:
+                changes.probe_state.update(remember(watched))
+            else:
+                changes.meta[PLEDGE + watched.check.name] = watched.pledge
             await self.recorder.record(changes)
         else:
             await self.recorder.later(changes)
@@ -153,7 +156,9 @@ class Pipeline:
         watched.result = result
         self.metrics.observe(result, watched.kind.measurements)
         if result.state is not None:  # the kind goes on changing it: it is written down here
-            watched.dump = write(result.state)
+            watched.dump, kind = write(result.state), watched.kind
+            pledge = kind.pledge(watched.check.options, result.state) if kind.patient else None
+            watched.pledge = None if pledge is None else write(pledge)
 
     def _measure(self, watched: WatchedCheck, result: Result, changes: Changes) -> None:
         """Apply the thresholds of the configuration on top of the kind's own judgement, and take
@@ -215,6 +220,11 @@ class Pipeline:
         return True
 
 
+def _find_noted(watched: WatchedCheck) -> str:
+    """What must be on the disk before the next run."""
+    return watched.dump if watched.pledge is None else watched.pledge
+
+
 def _make_changes(view: ComponentView) -> Changes:
     return Changes(components=[view])
 
@@ -225,5 +235,9 @@ def _with_thresholds(finding: Finding, crossed: Sequence[Fault]) -> Finding:
         return finding
     faults = sort_faults([*crossed, *finding.faults])
     status = worst([finding.status, *(fault.status for fault in crossed)])
-    detail = f"{headline(crossed)} – {finding.detail}"
+    said = headline(finding.faults)
+    if said and finding.detail.startswith(said):  # one line about all of them, the worst first
+        detail = headline(faults) + finding.detail.removeprefix(said)
+    else:
+        detail = f"{headline(crossed)} – {finding.detail}"
     return replace(finding, status=status, detail=detail, faults=faults)

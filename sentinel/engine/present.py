@@ -78,7 +78,7 @@ class PresentReader:
                     return incident
         return self.store.incident(incident_id)
 
-    def timeline(self, incident_id: str) -> list[TimelineEntry]:
+    def timeline(self, incident_id: str, *, most: int | None = None) -> list[TimelineEntry]:
         """What happened in an incident, oldest first."""
         waiting = [
             TimelineEntry(incident_id, at, event.kind, event.text, evidence)
@@ -86,7 +86,13 @@ class PresentReader:
             for incident, at, event, evidence in each.events
             if incident == incident_id
         ]
-        return [*self.store.timeline(incident_id), *waiting]
+        return [*self.store.timeline(incident_id, most=most), *waiting]
+
+    def count_timeline(self, incident_id: str) -> int:
+        """How many lines that are."""
+        waiting = (event for each in self.recorder.waiting() for event in each.events)
+        own = sum(incident == incident_id for incident, *_ in waiting)
+        return self.store.count_timeline(incident_id) + own
 
 
 def _lay_over(known: list[View], waiting: list[list[View]]) -> list[View]:

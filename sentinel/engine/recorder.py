@@ -1,4 +1,4 @@
-"""Commits in order, off the event loop, each turn at its own pace (docs/reliability.md §3.4). What
+"""Commits in order, off the event loop, each turn at its own pace (docs/reliability.md §3.10). What
 can't be written now waits and is written later; nothing of it is lost.
 """
 
@@ -331,6 +331,7 @@ class Recorder:
         if self.writable:
             guidance = f"actions stop until it is; {error.guidance}"
             log.error("state_not_writable", error=error.message, guidance=guidance)
+        self._metrics.state_writable.set(0)
         self.trouble = f"{error.message}; {error.guidance}" if error.guidance else error.message
 
     def _carry_out(self, function: Callable[[], T]) -> T:
@@ -378,6 +379,7 @@ class Recorder:
         if not self.writable:
             log.warning("state_writable_again", waited=len(self._waiting))
         self.trouble = ""
+        self._metrics.state_writable.set(1)
         self._metrics.persisted.set(self._utcnow().timestamp())
 
     def close(self) -> None:

@@ -177,6 +177,8 @@ class Remediator:
     def _start_ready_ones(self) -> None:
         if not self.fleet.waiting or self.automation.may_act(automatic=False):
             return
+        if not (self.recorder.writable and self.journal.writable):
+            return
         for name in [
             name
             for name in self.fleet.waiting

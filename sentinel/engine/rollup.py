@@ -6,32 +6,56 @@ the reading before or after an instant finds what stood then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sentinel.core.model import Section
+from sentinel.core.model import Row, Section, Term
 from sentinel.engine.picture import Picture, WatchedCheck
 from sentinel.store import ROLLED_UP_WITHIN, Sample
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
 Totals = Mapping[Series, float]
 
+_OF_THE_PAST = (Section.INCIDENT, Section.POSITION)
+
 
 def find_totals(watched: WatchedCheck) -> Totals:
     """The latest totals of a check by measurement and labels, as far as its kind counts the cost of
-    an incident from them; reports read no others of the past.
+    an incident from them, or tells how far a log was; reports read no others of the past. A
+    measurement that counts other things only is there with no labels, at 0: it was looked at.
     """
-    read: set[str] = set()
-    for impact in watched.kind.impact:
-        if impact.section is Section.INCIDENT:
-            read |= {term.measurement for term in impact.terms}
     found: dict[Series, float] = {}
-    for row in watched.finding.rows if watched.finding is not None and read else ():
-        for name in read & row.values.keys():
-            value = row.values[name]
-            if isinstance(value, int | float):
+    for impact in watched.kind.impact:
+        if impact.section in _OF_THE_PAST and watched.finding is not None:
+            for term in impact.terms:
+                found |= _read_term(term, watched.finding.rows)
+    return found
+
+
+def _read_term(term: Term, rows: Sequence[Row]) -> dict[Series, float]:
+    name, found, measured = term.measurement, dict[Series, float](), False
+    for row in rows:
+        value = row.values.get(name)
+        if isinstance(value, int | float):
+            measured = True
+            if term.fits(row.labels):
                 found[name, tuple(row.labels.items())] = float(value)
+    return found or ({(name, ()): 0.0} if measured else {})
+
+
+def find_trends(watched: WatchedCheck) -> Totals:
+    """The largest value of each figure that reports draw as a curve."""
+    found: dict[Series, float] = {}
+    for impact in watched.kind.impact:
+        if impact.trend and watched.finding is not None:
+            name = impact.certain[0].measurement
+            values = [
+                value
+                for row in watched.finding.rows
+                if isinstance(value := row.values.get(name), int | float)
+            ]
+            found |= {(name, ()): float(max(values))} if values else {}
     return found
 
 
@@ -72,6 +96,10 @@ class RollUps:
                 found += self._follow(name, totals, before, now)
             elif before is not None:  # it could not look: what stood then may stand still
                 self._stretches[name] = before
+            found += [
+                Sample(now, name, measurement, {}, value)
+                for (measurement, _), value in find_trends(watched).items()
+            ]
         return found
 
     def _follow(

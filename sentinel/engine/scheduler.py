@@ -1,11 +1,12 @@
 """Owns time: fixed rate, no drift, no overlap, spread first runs, faster re-checks; every skipped
-slot is counted.
+slot is counted. What can't be done in time is left out fairly (`sentinel/core/schedule/shedding.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ import structlog
 
 from sentinel.core.model import Check
 from sentinel.core.schedule import first_due, next_due, recheck_delay
+from sentinel.core.schedule.shedding import Load
 from sentinel.engine.upkeep import is_told_to_end
 from sentinel.metrics import Metrics
 
@@ -20,6 +22,10 @@ log = structlog.get_logger()
 
 TICK = 1.0
 """Seconds between two looks at the schedule, at most: a sign of life, though nothing be due."""
+GRAIN = 0.004
+"""Seconds between two looks, at least: what is due within is begun together, which costs one turn of
+the loop, and asks a server once for all.
+"""
 
 
 @dataclass(slots=True)
@@ -56,8 +62,8 @@ class _Entry:
     due: float
     task: asyncio.Task[None] | None = None
     again: bool = False
-    skipped: int = 0
     last_end: float = 0.0
+    ran: bool = False
     version: int = 0
 
 
@@ -72,6 +78,9 @@ class Scheduler:
     metrics: Metrics
     on_skip: Callable[[int], None] = lambda _count: None
     wanted: WantedChecks = field(default_factory=WantedChecks)
+    is_critical: Callable[[Check], bool] = lambda _check: False
+    """Whether others rest on what a check says: it is left out last."""
+    load: Load = field(default_factory=Load)
     _entries: dict[str, _Entry] = field(default_factory=dict)
     _heap: list[tuple[float, int, str]] = field(default_factory=list)
     _count: int = 0
@@ -87,6 +96,8 @@ class Scheduler:
         entry = _Entry(check, due, last_end=due)
         self._entries[check.name] = entry
         self._push(entry, entry.due)
+        if self._heap[0][1] == entry.version:  # sooner than what the loop sleeps for
+            self.wanted.wake()
 
     async def remove(self, name: str) -> None:
         """Take a check off the schedule; a run in progress is cancelled."""
@@ -118,7 +129,7 @@ class Scheduler:
         """Start what is wanted or due, for ever."""
         while True:
             self.ticked = self.monotonic()
-            delay = min(self._start_due(), TICK)
+            delay = max(min(self._start_due(), TICK), GRAIN)
             for name in self.wanted.take():
                 self.trigger(name)
             try:
@@ -134,17 +145,32 @@ class Scheduler:
 
     def _start_due(self) -> float:
         now = self.monotonic()
+        due = self._take_due(now)
+        self.load = self.load.see(now, now - due[0].due if due else 0.0)
+        for entry in due:
+            self._tick(entry, now, shed=bool(self.load.age) and not self._is_admitted(entry, now))
+        return max(self._heap[0][0] - self.monotonic(), 0.0) if self._heap else TICK
+
+    def _take_due(self, now: float) -> list[_Entry]:
+        """What is due, the oldest first."""
+        found = []
         while self._heap and self._heap[0][0] <= now:
             _, version, name = heapq.heappop(self._heap)
             entry = self._entries.get(name)
             if entry is not None and entry.version == version:
-                self._tick(entry, now)
-        return max(self._heap[0][0] - self.monotonic(), 0.0) if self._heap else TICK
+                found.append(entry)
+        return found
 
-    def _tick(self, entry: _Entry, now: float) -> None:
+    def _is_admitted(self, entry: _Entry, now: float) -> bool:
+        """Whether it runs although we do not keep up; who has never run does."""
+        check, unseen = entry.check, now - entry.last_end if entry.ran else math.inf
+        return self.load.admits(check.name, unseen, critical=self.is_critical(check))
+
+    def _tick(self, entry: _Entry, now: float, *, shed: bool = False) -> None:
         following, skipped = next_due(entry.due, entry.check.every, now)
-        if entry.task is not None:
+        if entry.task is not None or shed:
             skipped += 1
+            self.metrics.shed += shed
         else:
             self._start(entry, entry.due)
         entry.due = following
@@ -157,7 +183,6 @@ class Scheduler:
         self._count += 1
         entry.version = self._count
         heapq.heappush(self._heap, (at, entry.version, entry.check.name))
-        self.wanted.wake()
 
     def _start(self, entry: _Entry, slot: float | None = None) -> None:
         run = self._guarded(entry, slot)
@@ -178,7 +203,7 @@ class Scheduler:
             log.error("run_raised", check=entry.check.name, error=repr(error))
             fast = False
         finally:
-            entry.task = None
+            entry.task, entry.ran = None, True
             entry.last_end = self.finished = self.monotonic()
         self._after(entry, fast=fast)
 

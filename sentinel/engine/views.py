@@ -44,9 +44,18 @@ class Views:
             return Cause()
         detail = worst.finding.detail
         if worst.shown in BAD:
-            detail = worst.complaint or detail
+            detail = worst.complaint or self._recall(component, worst) or detail
         book = self.runbooks.runbook_of(worst.check, worst.matter)
         return Cause(worst.check.name, self.scrub(detail), runbook=book)
+
+    def _recall(self, component: str, watched: WatchedCheck) -> str:
+        """Why it is believed to be bad, when only a sentinel before this one saw that."""
+        if watched.verdict in BAD or watched.finding is None:
+            return ""
+        incident = self.picture.incidents.get(component)
+        if incident is not None and incident.check == watched.check.name:
+            return incident.summary.removeprefix(f"{component}: ")
+        return f"passes again, not believed yet: {watched.finding.detail}"
 
     def show_check(self, watched: WatchedCheck, changes: Changes) -> None:
         """Write the view of a check that has a result."""

@@ -86,6 +86,8 @@ class Metrics:
         self.rows = RowBook(self._dropped.labels("invalid").inc, reserved)
         self.left_out: Mapping[str, int] = {}
         """Families that the last scrape did not export, with their numbers of series."""
+        self.shed = 0
+        """Slots that were left out because sentinel did not keep up."""
 
     # -- what there is ----------------------------------------------------------------------------
 
@@ -210,7 +212,7 @@ class Metrics:
             "sentinel_log_lines_dropped_total", "Lines of the log that nobody took in time."
         ).labels()
         self.state_writable = gauge(
-            "sentinel_state_writable", "0 while what was seen can't be written down."
+            "sentinel_state_writable", "1 while the state can be written; else nothing is done."
         )
         self.state_writable.set(1)
         self.persisted = gauge(

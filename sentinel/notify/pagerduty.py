@@ -11,15 +11,15 @@ from typing import Any
 from pydantic import Field, SecretStr
 
 from sentinel.core.fault import Severity
-from sentinel.core.notice import Notice, Told
+from sentinel.core.notice import Notice, Tidings
 from sentinel.notify import Channel, ChannelOptions, ChannelRoom, WebAddress
 
 MAX_KEY, MAX_SUMMARY = 255, 1024
 _SEVERITIES = {Severity.PAGE: "critical", Severity.TICKET: "warning", Severity.INFO: "info"}
 _ACTIONS = {
-    Told.ACKNOWLEDGED: "acknowledge",
-    Told.RECOVERED: "resolve",
-    Told.CLOSED: "resolve",
+    Tidings.ACKNOWLEDGED: "acknowledge",
+    Tidings.RECOVERED: "resolve",
+    Tidings.CLOSED: "resolve",
 }
 
 
@@ -75,7 +75,7 @@ async def send(options: PagerDutyOptions, room: ChannelRoom, notice: Notice) -> 
     """Post one event; a test is resolved at once."""
     event = write_event(options, notice)
     await room.deliver(options.address, json.dumps(event).encode(), ca_file=options.ca_file)
-    if notice.told is Told.TEST:
+    if notice.told is Tidings.TEST:
         end = {key: event[key] for key in ("routing_key", "dedup_key")} | {
             "event_action": "resolve"
         }

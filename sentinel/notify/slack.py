@@ -7,7 +7,7 @@ import json
 from pydantic import Field, SecretStr
 
 from sentinel.core.fault import Severity
-from sentinel.core.notice import Notice, Told
+from sentinel.core.notice import Notice, Tidings
 from sentinel.notify import Channel, ChannelOptions, ChannelRoom
 
 _COLOURS = {Severity.PAGE: "#c62828", Severity.TICKET: "#b26a00", Severity.INFO: "#546e7a"}
@@ -31,7 +31,7 @@ def escape(text: str) -> str:
 
 def write_body(notice: Notice) -> bytes:
     """One message: the title as text for the notification of the phone, the rest as attachment."""
-    good = notice.is_over or notice.told is Told.ACKNOWLEDGED
+    good = notice.is_over or notice.told is Tidings.ACKNOWLEDGED
     link = f"\n<{_plain(notice.link)}|open it>" if notice.link else ""
     attachment = {
         "color": _GOOD if good else _COLOURS[notice.severity],

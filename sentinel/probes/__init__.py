@@ -15,7 +15,7 @@ from sentinel.adapters.http.client import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.fault import REJECTED, STARTING, THRESHOLD, UNREACHABLE, FaultKind, Severity
-from sentinel.core.model import Finding, Impact, Measurement, Sli
+from sentinel.core.model import Finding, Impact, Margin, Measurement, Sli
 from sentinel.core.objective import LOOK_SLIS
 from sentinel.shelf import LazyShelf
 
@@ -121,20 +121,27 @@ def _one_request(_options: Any) -> int:
     return 1
 
 
+def _no_pledge(_options: Any, _dump: Any) -> Mapping[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A check kind: everything that the rest of sentinel needs to know of it.
 
-    `resources` maps option names to resource types: {"resource": "redis"} means that the option
-    `resource` names a resource of type redis; when it is not given, the component's resource is
-    taken, else the only one of that type. `load_state(document | None)` makes the state from what
-    `dump` gave before, or afresh. `faults` are all that its findings may name; the runbook of the
-    first one is also the one for a threshold that is crossed. `requests(options)` is how many HTTP
-    requests one run may send, which a budget must allow. `impact` are the figures that reports
-    show of it; a report knows no other. `slis` are what an objective can be set for beside the two
-    of every kind, `up` and `working`. `board` names the dashboard that shows it, without its
-    `sentinel-`. `patient`: what it remembers may be half a minute old after a kill, and no figure is
-    false for it, at most wider; else it is written at once, run by run.
+        `resources` maps option names to resource types: {"resource": "redis"} means that the option
+        `resource` names a resource of type redis; when it is not given, the component's resource is
+        taken, else the only one of that type. `load_state(document | None)` makes the state from what
+        `dump` gave before, or afresh. `faults` are all that its findings may name; the runbook of the
+        first one is also the one for a threshold that is crossed. `requests(options)` is how many HTTP
+        requests one run may send, which a budget must allow. `impact` are the figures that reports
+        show of it; a report knows no other. `margins` are what runs out: reports tell what is close.
+    `slis` are what an objective can be set for beside the two of every kind, `up` and `working`.
+    `board` names the dashboard that shows it, without its `sentinel-`.
+    `patient`: what it remembers may be half a minute old after a kill, and no figure is false for
+    it, at most wider; else it is written at once, run by run. Of a patient kind that holds for what
+    `pledge(options, dump)` gives, parts of a dump that `load_state` gets over those that were
+    written before (None: all of it).
     """
 
     name: str
@@ -144,11 +151,13 @@ class Kind:
     measurements: tuple[Measurement, ...]
     faults: tuple[FaultKind, ...] = ()
     impact: tuple[Impact, ...] = ()
+    margins: tuple[Margin, ...] = ()
     slis: tuple[Sli, ...] = ()
     board: str = "components"
     resources: Mapping[str, str] = field(default_factory=dict)
     load_state: Callable[[Any], State] | None = None
     patient: bool = False
+    pledge: Callable[[Any, Any], Mapping[str, Any] | None] = _no_pledge
     default_every: float = 10.0
     requests: Callable[[Any], int] = _one_request
     fault_kinds: Mapping[str, FaultKind] = field(init=False, compare=False, repr=False)
@@ -162,6 +171,11 @@ class Kind:
         )
         known = {each.key: each for each in (*self.faults, limit)}
         object.__setattr__(self, "fault_kinds", known)
+
+    @property
+    def pledges(self) -> bool:
+        """Whether a part of its dump is written before the rest."""
+        return self.pledge is not _no_pledge
 
     @property
     def counts(self) -> bool:

@@ -451,7 +451,9 @@ KIND = Kind(
         ),
     ),
     impact=(
-        Impact("canaries lost", Section.INCIDENT, (Term("results", {"result": "lost"}),)),
+        Impact(
+            "canaries lost", Section.INCIDENT, (Term("results", {"result": "lost"}),), loss=True
+        ),
         Impact("canaries duplicated", Section.INCIDENT, (Term("duplicates"),)),
         Impact("canaries late", Section.INCIDENT, (Term("results", {"result": "late"}),)),
         Impact("canaries corrupt", Section.INCIDENT, (Term("results", {"result": "corrupt"}),)),

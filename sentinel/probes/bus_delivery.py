@@ -29,7 +29,7 @@ from sentinel.core.bus.delivery.window import LossBook, Pair, Window, tally
 from sentinel.core.bus.finding import BLIND_KINDS, describe_faults, find_nothing
 from sentinel.core.bus.naming import Naming
 from sentinel.core.fault import Fault, Status, judge
-from sentinel.core.model import Finding, Fold, Impact, Measurement, Row, Section, Sli, Term
+from sentinel.core.model import Finding, Fold, Impact, Margin, Measurement, Row, Section, Sli, Term
 from sentinel.probes import (
     Context,
     GroupPatterns,
@@ -456,6 +456,7 @@ KIND = Kind(
             Section.INCIDENT,
             (Term("lost_before_read_total"),),
             (Term("lost_before_read_uncertain_total"),),
+            loss=True,
         ),
         Impact(
             "messages overdue at their deadline",
@@ -470,6 +471,7 @@ KIND = Kind(
             Section.INCIDENT,
             (Term("settled_total", {"outcome": "dropped"}),),
             (Term("dropped_uncertain_total"),),
+            loss=True,
         ),
         Impact("messages published", Section.DELIVERY, (Term("published_total"),)),
         Impact(
@@ -503,6 +505,15 @@ KIND = Kind(
             Section.DELIVERY,
             (Term("oldest_waiting_age_seconds"),),
             fold=Fold.LARGEST,
+            unit="seconds",
+            trend=True,
+        ),
+    ),
+    margins=(
+        Margin(
+            "room before unread entries are trimmed",
+            "trim_headroom_seconds",
+            3600.0,
             unit="seconds",
         ),
     ),

@@ -22,7 +22,7 @@ from pydantic import Field, SecretStr, model_validator
 from sentinel.adapters.http.client import HttpResponse
 from sentinel.core.fault import Fault, FaultKind, Severity, Status, headline, judge
 from sentinel.core.foreign.document import ForeignDocument, OwnLimit, read_foreign_json
-from sentinel.core.model import Finding, Histogram, Measurement, Row
+from sentinel.core.model import Finding, Histogram, Margin, Measurement, Row
 from sentinel.core.quantity import format_duration
 from sentinel.core.servers.http import (
     BodyExpectation,
@@ -373,4 +373,5 @@ KIND = Kind(
             labels=("target", "target_type"),
         ),
     ),
+    margins=(Margin("certificate", "certificate_remaining_seconds", 30 * 86400.0, unit="seconds"),),
 )

@@ -31,10 +31,11 @@ from sentinel.core.fault import (
     judge,
     sort_faults,
 )
-from sentinel.core.model import Finding, Measurement, Row
+from sentinel.core.model import Finding, Fold, Impact, Margin, Measurement, Row, Section, Term
 from sentinel.core.servers.postgres import (
     COUNTERS,
     HOLDERS,
+    WRAPAROUND,
     CounterTotals,
     Lineage,
     PostgresLimits,
@@ -57,6 +58,7 @@ Part = Literal[
     "slots",
     "archiver",
     "indexes",
+    "sequences",
     "collations",
 ]
 
@@ -303,6 +305,16 @@ def _rows(server: str, facts: Mapping[str, list[Record]], totals: CounterTotals)
             )
             for record in facts.get(query, ())
         ]
+    for record in facts.get("lineage", ()):
+        place = {"timeline": float(record["timeline"])}
+        if record["wal"] is not None:
+            place["wal_position_bytes"] = record["wal"]
+        rows.append(Row({"server": server}, place))
+    rows += [
+        Row({"server": server, "sequence": record["sequence"]}, {"sequence_used_ratio": used})
+        for record in facts.get("sequences", ())
+        if (used := record["used"]) is not None
+    ]
     for record in facts.get("horizon", ()):
         rows += [
             Row({"server": server, "holder": holder}, {"xmin_age": float(record[holder])})
@@ -387,6 +399,11 @@ KIND = Kind(
         _measured(
             "collation_mismatches", "Databases whose collation version changed under their indexes"
         ),
+        _measured("timeline", "Timeline of its write-ahead log"),
+        _measured(
+            "wal_position_bytes", "How far its write-ahead log is written, or replayed", "bytes"
+        ),
+        _measured("sequence_used_ratio", "How much of a sequence is used up", "ratio", "sequence"),
         _measured("commits_total", "Transactions committed, all databases", type_="counter"),
         _measured("rollbacks_total", "Transactions rolled back, all databases", type_="counter"),
         _measured("deadlocks_total", "Deadlocks, all databases", type_="counter"),
@@ -401,5 +418,27 @@ KIND = Kind(
             "Pages whose checksum was wrong, all databases",
             type_="counter",
         ),
+    ),
+    impact=(
+        Impact("timeline", Section.POSITION, (Term("timeline"),), fold=Fold.LARGEST, loss=True),
+        Impact(
+            "write-ahead log",
+            Section.POSITION,
+            (Term("wal_position_bytes"),),
+            fold=Fold.LARGEST,
+            unit="bytes",
+        ),
+        Impact(
+            "transactions committed",
+            Section.POSITION,
+            (Term("commits_total"),),
+            basis="sentinel's own count, all databases: what the server counted away is in it",
+        ),
+    ),
+    margins=(
+        Margin("connections", "connections_used", 0.7, "connections_usable"),
+        Margin("transaction ids", "xid_age", 0.4, WRAPAROUND),
+        Margin("multixact ids", "mxid_age", 0.4, WRAPAROUND),
+        Margin("sequences", "sequence_used_ratio", 0.7, 1.0),
     ),
 )

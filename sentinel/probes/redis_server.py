@@ -16,7 +16,7 @@ from sentinel.adapters.bus.stream import SCRATCH_PREFIX
 from sentinel.adapters.redis.reply import parse_info, parse_time
 from sentinel.adapters.redis.shared import ask
 from sentinel.core.fault import Fault, FaultKind, Severity, headline, judge, sort_faults
-from sentinel.core.model import Finding, Impact, Measurement, Row, Section, Term
+from sentinel.core.model import Finding, Impact, Margin, Measurement, Row, Section, Term
 from sentinel.core.quantity import format_bytes
 from sentinel.core.servers.redis import (
     Info,
@@ -304,7 +304,11 @@ KIND = Kind(
     ),
     impact=(
         Impact(
-            "keys thrown away for lack of memory", Section.INCIDENT, (Term("evicted_keys_total"),)
+            "keys thrown away for lack of memory",
+            Section.INCIDENT,
+            (Term("evicted_keys_total"),),
+            loss=True,
         ),
     ),
+    margins=(Margin("memory", "memory_used_bytes", 0.8, "memory_limit_bytes"),),
 )

@@ -430,6 +430,7 @@ KIND = Kind(
             (Term("assignment_p99_seconds"),),
             fold=Fold.LARGEST,
             unit="seconds",
+            trend=True,
         ),
         Impact("tasks created", Section.CREATED, (Term("settled"),)),
     ),

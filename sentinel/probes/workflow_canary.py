@@ -181,6 +181,10 @@ class WorkflowOptions(Options):
         return TaskBoard(client, described)
 
 
+KEPT_LONG = 60.0
+"""Seconds; a patient state is never so old."""
+
+
 class WorkflowState:
     """The fleet survives; what was proved of the table, and that we looked for leftovers, does not."""
 
@@ -196,6 +200,15 @@ class WorkflowState:
 
     async def close(self) -> None:
         """Holds nothing."""
+
+
+def find_pledge(options: WorkflowOptions, dump: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The name of the next task, before it is sent. Where rows are cleaned away soon after their end
+    everything: a task that is gone must be known to have ended.
+    """
+    if not dump["promised"] or options.cleanup.keep < KEPT_LONG:
+        return None
+    return {"pledged": dump["promised"][-1][0]}
 
 
 async def run(options: WorkflowOptions, context: Context) -> Finding:
@@ -381,6 +394,8 @@ KIND = Kind(
     board="canaries",
     resources={"database": "postgres", "writer": "postgres?", "api": "http?", "bus": "redis?"},
     load_state=WorkflowState,
+    patient=True,
+    pledge=find_pledge,
     default_every=30.0,
     requests=lambda options: int(options.enqueue.http is not None),
     faults=FAULTS,

@@ -7,12 +7,13 @@ renders and writes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sentinel.core.progress.plan import Plan
 from sentinel.errors import UsageError
 from sentinel.shelf import LazyShelf
 
@@ -28,13 +29,25 @@ class ReportRequest:
     """What somebody asks of a report; each report takes what concerns it.
 
     `kinds` are the check kinds by name: they declare the figures. `incident` is an id, None for the
-    one that matters most. `target_per_hour` is what the platform should do.
+    one that matters most; `began` and `ended` ask for a period over the whole platform instead.
+    `target_per_hour` is what the platform should do. `owners` says who answers for a component,
+    `escalation` who is called after how many seconds, `to` who reads the report. `remembered`: seconds
+    after which the store forgets what happened; nothing is claimed of what was before. `plan` is
+    what is to be reached, `automations` what runs by itself: (name, when).
     """
 
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     incident: str | None = None
+    began: datetime | None = None
+    ended: datetime | None = None
     target_per_hour: float | None = None
     next_update: datetime | None = None
+    owners: Mapping[str, str] = field(default_factory=dict)
+    escalation: Sequence[tuple[float, str]] = ()
+    to: Sequence[str] = ()
+    remembered: float | None = None
+    plan: Plan = field(default_factory=Plan)
+    automations: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,11 @@
-"""The recovery report: one failure, from the first sign to the last cure, in measured numbers."""
+"""The recovery report: one failure from the first sign to the last cure, or a period over the whole
+platform, in measured numbers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +15,7 @@ from sentinel.errors import UsageError
 from sentinel.reports import Report, ReportRequest
 from sentinel.reports.figures import (
     Act,
+    Episode,
     Looked,
     LookedStep,
     Period,
@@ -19,6 +23,9 @@ from sentinel.reports.figures import (
     TimelineLine,
     Uptime,
 )
+from sentinel.reports.figures.agents import list_agents
+from sentinel.reports.figures.component import is_unhurt
+from sentinel.reports.figures.duty import assign_faults, list_calls, list_people
 from sentinel.reports.figures.episode import (
     MAX_INCIDENTS,
     attempts_of,
@@ -29,11 +36,18 @@ from sentinel.reports.figures.episode import (
     is_settled,
     lasted,
     list_symptoms,
+    list_within,
     measure_component,
 )
 from sentinel.reports.figures.faults import describe_obstacle, describe_open, list_faults, list_open
 from sentinel.reports.figures.measure import measure_incident
-from sentinel.reports.figures.period import watch_began
+from sentinel.reports.figures.period import bound_period, list_gaps, watch_began
+from sentinel.reports.figures.position import list_positions
+from sentinel.reports.figures.risk import list_risks
+from sentinel.reports.figures.summary import summarize
+from sentinel.reports.figures.target import list_targets
+from sentinel.reports.figures.totals import read_earlier
+from sentinel.reports.figures.trend import list_trends
 from sentinel.store import Gap, Reader, TimelineEntry
 from sentinel.store.document import write
 
@@ -45,52 +59,131 @@ MAX_DIAGNOSES = 5
 
 
 def recovery_facts(store: Reader, now: datetime, request: ReportRequest) -> RecoveryFacts:
-    """The facts of the named incident, or of the cause of the last one; of none, facts that say so.
+    """The facts of a period over the whole platform where one is asked for, else of the named
+    incident, or of the cause of the last one; of none, facts that say so.
 
-    `next_update` defaults to 30 min from now while the incident is not closed. Raises UsageError
-    when the named incident is unknown.
+    `next_update` defaults to 30 min from now while something is not closed. Raises UsageError when
+    the named incident is unknown, or the period ends before it begins.
     """
     incidents = store.incidents(limit=MAX_INCIDENTS)
+    if request.began is not None:
+        period = bound_period(request.began, request.ended, now)
+        within = list_within(incidents, period)
+        return _tell(_Case(store, now, request, None, within, incidents, period))
     incident = _find(store, request.incident, incidents)
-    platform = store.meta("platform") or "platform"
     if incident is None:
+        platform = store.meta("platform") or "platform"
         nothing = "Nothing to report: no incident has been recorded."
         return RecoveryFacts(platform, now, nothing, None, None)
-    return _tell(store, now, request, incident, incidents)
+    whole = _whole_failure(incident, incidents)
+    return _tell(_Case(store, now, request, incident, whole, incidents, lasted(incident, now)))
 
 
-def _tell(
-    store: Reader,
-    now: datetime,
-    request: ReportRequest,
-    incident: Incident,
-    incidents: Sequence[Incident],
-) -> RecoveryFacts:
-    attempts = attempts_of(store, _whole_failure(incident, incidents), now)
-    episode = describe_episode(store, incident, incidents, attempts, now)
-    entries, period = store.timeline(incident.id), lasted(incident, now)
-    window = _uptime_window(store, period)
-    timeline, cut = _bounded(_timeline(incident, entries))
-    faults, accepted, unlisted = list_faults(store, period, now)
-    planned = None if is_settled(incident) else now + UPDATE_EVERY
-    return RecoveryFacts(
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What a report is about: one incident with those that hang together with it, or a period with
+    all incidents in it.
+    """
+
+    store: Reader
+    now: datetime
+    request: ReportRequest
+    incident: Incident | None
+    incidents: Sequence[Incident]
+    known: Sequence[Incident]
+    """All of them, among which causes and symptoms are looked for."""
+    period: Period
+
+    @property
+    def window(self) -> Period:
+        """Over which uptime is told: the period, of an incident at least a day."""
+        return self.period if self.incident is None else _uptime_window(self.store, self.period)
+
+
+def _tell(case: _Case) -> RecoveryFacts:
+    store, now, request, window = case.store, case.now, case.request, case.window
+    checks, kinds = store.checks(), request.kinds
+    faults, accepted, unlisted = list_faults(store, case.period, now)
+    faults = assign_faults(faults, checks, kinds, request.owners)
+    entries, left_out = _read_entries(case)
+    timeline, cut = _bounded(_timeline(case, entries))
+    people, unnamed = list_people(store, case.period, entries)
+    gaps = list_gaps(store, window, now, request.remembered)
+    impact = measure_incident(store, kinds, checks, case.period)
+    lasting = {impact.name for kind in kinds.values() for impact in kind.impact if impact.loss}
+    uptime = _uptimes(case, gaps)
+    facts = RecoveryFacts(
         platform=store.meta("platform") or "platform",
         generated=now,
-        headline=describe_end(episode, now),
-        incident=episode,
+        headline="",
+        incident=_describe(case, case.incident) if case.incident else None,
         period=window,
-        impact=measure_incident(store, request.kinds, store.checks(), period),
+        episodes=[_describe(case, one) for one in case.incidents if case.incident is None],
+        impact=impact,
         timeline=timeline,
         faults=faults,
         accepted=accepted,
-        uptime=_uptimes(store, window),
-        actions=[_act(attempt) for attempt in attempts],
+        uptime=uptime,
+        actions=[_act(attempt) for attempt in attempts_of(store, case.incidents, now)],
+        people=people,
         diagnoses=_diagnoses(entries),
-        gaps=[_gap_line(gap) for gap in store.gaps(since=period.began) if gap.began < period.ended],
-        open_issues=_open_issues(store, incident),
-        next_update=request.next_update or planned,
-        cut=cut + unlisted,
+        gaps=[_gap_line(gap) for gap in gaps if _touches(gap, case.period)],
+        open_issues=_open_issues(store, case.incident),
+        unaffected=[one.component for one in uptime if is_unhurt(one)],
+        agents=list_agents(kinds, checks, read_earlier(store, "progress", watch_began(store))),
+        losses=[figure for figure in impact if figure.name in lasting],
+        lost=[fault for fault in faults if fault.lost],
+        positions=list_positions(store, kinds, checks, case.period),
+        targets=list_targets(store, request, now),
+        risks=list_risks(kinds, checks),
+        trends=list_trends(store, kinds, checks, window),
+        escalation=list_calls(request.escalation, list_open(store), now),
+        next_update=request.next_update or _plan_update(case),
+        cut=cut + left_out + unlisted + unnamed,
     )
+    facts = replace(facts, headline=_headline(facts, case))
+    return replace(facts, summary=summarize(facts))
+
+
+def _uptimes(case: _Case, gaps: Sequence[Gap]) -> list[Uptime]:
+    owners = case.request.owners
+    return [
+        replace(
+            measure_component(case.store, one.name, case.window, one, gaps),
+            status=one.status,
+            owner=owners.get(one.name, ""),
+        )
+        for one in case.store.components()
+    ]
+
+
+def _describe(case: _Case, incident: Incident) -> Episode:
+    attempts = [
+        each
+        for each in attempts_of(case.store, case.incidents, case.now)
+        if case.incident is not None or each.component == incident.component
+    ]
+    return describe_episode(case.store, incident, case.known, attempts, case.now)
+
+
+def _headline(facts: RecoveryFacts, case: _Case) -> str:
+    if facts.incident is not None:
+        return describe_end(facts.incident, case.now)
+    length = format_duration((case.period.ended - case.period.began).total_seconds())
+    if not facts.episodes:
+        return f"No incident in {length}: nothing happened that sentinel saw."
+    still = sum(one.closed is None for one in facts.episodes)
+    tail = f"{still} not closed" if still else "all closed"
+    return f"{len(facts.episodes)} incident{'s' * (len(facts.episodes) != 1)} in {length}, {tail}."
+
+
+def _plan_update(case: _Case) -> datetime | None:
+    subject = case.incidents if case.incident is None else [case.incident]
+    return None if all(map(is_settled, subject)) else case.now + UPDATE_EVERY
+
+
+def _touches(gap: Gap, period: Period) -> bool:
+    return gap.began < period.ended and gap.ended > period.began
 
 
 def _find(store: Reader, named: str | None, incidents: Sequence[Incident]) -> Incident | None:
@@ -113,12 +206,49 @@ def _whole_failure(incident: Incident, incidents: Sequence[Incident]) -> list[In
 # -- what happened ---------------------------------------------------------------------------------
 
 
-def _timeline(incident: Incident, entries: Sequence[TimelineEntry]) -> list[TimelineLine]:
-    if entries:
-        return [
-            TimelineLine(entry.at, entry.kind, entry.text, _brief(entry.evidence))
-            for entry in entries
-        ]
+def _read_entries(case: _Case) -> tuple[list[TimelineEntry], int]:
+    """Both ends of the timeline of each incident, and how many lines of those that are told were
+    left between them.
+    """
+    entries: list[TimelineEntry] = []
+    left_out = 0
+    for one in case.incidents:
+        found = case.store.timeline(one.id, most=MAX_MOMENTS)
+        entries += found
+        if len(found) >= MAX_MOMENTS and case.incident in (None, one):
+            left_out += case.store.count_timeline(one.id) - len(found)
+    return entries, left_out
+
+
+def _timeline(case: _Case, entries: Sequence[TimelineEntry]) -> list[TimelineLine]:
+    """What the incidents' timelines say, oldest first; of an incident without one, its instants.
+
+    The report of one incident tells that one; its causes and symptoms have reports of their own.
+    """
+    told = case.incidents if case.incident is None else [case.incident]
+    names = {one.id: one.component for one in told}
+    lines = [
+        TimelineLine(
+            entry.at,
+            entry.kind,
+            entry.text if case.incident else _prefix(names[entry.incident], entry.text),
+            _brief(entry.evidence),
+        )
+        for entry in entries
+        if entry.incident in names
+        and (case.incident or case.period.began <= entry.at <= case.period.ended)
+    ]
+    bare = names.keys() - {entry.incident for entry in entries}
+    for one in told:
+        lines += _instants(one) if one.id in bare else []
+    return sorted(lines, key=lambda line: line.at)
+
+
+def _prefix(component: str, text: str) -> str:
+    return text if text.startswith(component) else f"{component}: {text}"
+
+
+def _instants(incident: Incident) -> list[TimelineLine]:
     lines = [TimelineLine(incident.opened, "opened", incident.summary)]
     for at, word in ((incident.recovered, "recovered"), (incident.closed, "closed")):
         if at is not None:
@@ -196,14 +326,10 @@ def _uptime_window(store: Reader, period: Period) -> Period:
     return Period(min(began, period.began), period.ended)
 
 
-def _uptimes(store: Reader, period: Period) -> list[Uptime]:
-    return [measure_component(store, view.name, period, view) for view in store.components()]
-
-
-def _open_issues(store: Reader, incident: Incident) -> list[str]:
+def _open_issues(store: Reader, incident: Incident | None) -> list[str]:
     issues, views, standing = [], store.components(), store.faults()
     for other in list_open(store):
-        own = "this incident" if other.id == incident.id else f"incident {other.id}"
+        own = "this incident" if incident and other.id == incident.id else f"incident {other.id}"
         issues += describe_open(other, standing, views, f" ({other.state.value}, {own})")
         issues += describe_obstacle(other)
     return issues + [f"{view.name}: {view.action}" for view in views if view.action]
@@ -211,6 +337,6 @@ def _open_issues(store: Reader, incident: Incident) -> list[str]:
 
 REPORT = Report(
     name="recovery",
-    summary="one failure: what it cost, what was done, how it stands",
+    summary="one failure, or a period: what it cost, what was done, how it stands",
     facts=recovery_facts,
 )

@@ -16,6 +16,7 @@ from sentinel.core.model import Attempt, Incident, Transition
 from sentinel.core.moment import Moment, read_moment
 from sentinel.core.objective import ObjectiveStanding, Slice, Tally
 from sentinel.core.order import Answer, Order
+from sentinel.store.counted import CountedReader, CountedStore
 
 if TYPE_CHECKING:  # they are made of what stands here
     from sentinel.store.audit import AuditVerdict
@@ -32,6 +33,8 @@ HELD_KEY = "held"
 """Under this word the daemon remembers what holds all its actions back: JSON, a list of [reason,
 text].
 """
+PLEDGE = "pledge/"
+"""With the name of a check behind it: what its kind pledged, newer than its state (JSON)."""
 OWN_KEY = "own"
 """Under this word the daemon remembers what of itself does not work: JSON, a list of sentences."""
 
@@ -175,13 +178,15 @@ class AuditRow:
 @dataclass(frozen=True, slots=True)
 class StateTrouble:
     """What is wrong with the state itself. `doubt`: why it is not certainly the one that was here,
-    with its `cure`; `damaged`: rows that were set aside and that nobody has accepted, by table.
+    with its `cure`; `damaged`: rows that were set aside and that nobody has accepted, by table;
+    `unwritable`: why a command could only read it.
     """
 
     doubt: str = ""
     cure: str = ""
     damaged: Mapping[str, int] = field(default_factory=dict)
     last: datetime | None = None
+    unwritable: str = ""
 
     @property
     def damage(self) -> str:
@@ -198,7 +203,12 @@ class StateTrouble:
     def lines(self) -> list[str]:
         """All of it for people, with the next step."""
         doubt = f"no action: {self.doubt}; {self.cure}" if self.doubt else ""
-        return [line for line in (doubt, self.damage) if line]
+        return [line for line in (doubt, self.no_room, self.damage) if line]
+
+    @property
+    def no_room(self) -> str:
+        """Why nothing is done with a state that can only be read, for people; ""."""
+        return f"no action, the state can't be written: {self.unwritable}" * bool(self.unwritable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +299,7 @@ class Changes:
         return any(getattr(self, name) for name in self.__slots__)
 
 
-class Reader(Protocol):
+class Reader(CountedReader, Protocol):
     """What web, reports, runbooks and the CLI may ask."""
 
     def meta(self, key: str) -> str | None:
@@ -312,8 +322,14 @@ class Reader(Protocol):
         """One incident by id."""
         ...
 
-    def timeline(self, incident_id: str) -> list[TimelineEntry]:
-        """What happened in an incident, oldest first."""
+    def timeline(self, incident_id: str, *, most: int | None = None) -> list[TimelineEntry]:
+        """What happened in an incident, oldest first; of more than `most` lines the first quarter
+        of it and the rest from the end.
+        """
+        ...
+
+    def count_timeline(self, incident_id: str) -> int:
+        """How many lines that are."""
         ...
 
     def attempts(
@@ -343,14 +359,6 @@ class Reader(Protocol):
 
     def samples(self, *, since: datetime, measurement: str | None = None) -> list[Sample]:
         """Roll-ups since an instant, oldest first."""
-        ...
-
-    def objectives(self) -> list[ObjectiveStanding]:
-        """How each objective stood at the last look, by name."""
-        ...
-
-    def slices(self, source: str, *, since: datetime) -> list[Slice]:
-        """What was counted for the source of an objective since an instant, oldest first."""
         ...
 
     def reports(self, kind: str | None = None, limit: int = 20) -> list[ReportRow]:
@@ -386,7 +394,7 @@ def show_time(store: Reader, here: Moment) -> datetime:
     return here.show(read_moment(beat)) if beat else here.at
 
 
-class Store(Reader, Protocol):
+class Store(Reader, CountedStore, Protocol):
     """What the daemon and the commands may do besides reading."""
 
     @property
@@ -408,16 +416,6 @@ class Store(Reader, Protocol):
 
     def replace_configuration(self, checks: Sequence[str], components: Sequence[str]) -> None:
         """Drop views of what is no longer configured, and note the order of the rest."""
-        ...
-
-    def tallies(self) -> dict[str, Tally]:
-        """Where the counters of each source stood when it was last counted, and what was counted."""
-        ...
-
-    def keep_objectives(self, names: Collection[str], sources: Collection[str]) -> None:
-        """Drop the standings of other objectives, and where the counters of other sources stood:
-        what is counted while nobody looks is nobody's.
-        """
         ...
 
     def save_run(self, run: RunbookRun) -> None:

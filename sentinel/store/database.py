@@ -9,48 +9,42 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sentinel.clock import read_moment_now, utcnow
 from sentinel.core.moment import write_moment
-from sentinel.errors import StateError
+from sentinel.errors import ActionRefused, StateError, StateUnwritable
 from sentinel.store.audit import move_heads_aside
 from sentinel.store.document import decode
-from sentinel.store.folder import FILE
+from sentinel.store.folder import FILE, MAKE_ROOM, find_cause
 from sentinel.store.identity import Identity
 from sentinel.store.pages import (
     DamagedPages,
-    SchemaModel,
     check_header,
     check_pages,
     check_schema,
-    make_model,
 )
+from sentinel.store.place import StatePlace
 from sentinel.store.reading import RowReader
 from sentinel.store.salvage import JOURNAL_LOST, inspect
-from sentinel.store.table import TABLES, make_seal, replace
+from sentinel.store.schema import SCHEMA_VERSION, find_model, migrate, roll_back
+from sentinel.store.standby import copied_aside, fill
+from sentinel.store.table import replace
 
-SCHEMA_VERSION = 5
-SEALED_SINCE = 4
+_LOOK = "look at the disk and the rights of the state folder"
 KEPT_ASIDE = 5
 """Damaged files that are kept; a disk that damages one after the other must not fill up with them."""
+TRY_AGAIN = 1.0
+"""Seconds after which a state is tried again that could not be written when it was opened."""
 WAL_LIMIT = 8 << 20
 """Bytes that the write-ahead log keeps after it was worked off."""
-_MIGRATIONS = {
-    n: Path(__file__).with_name(name)
-    for n, name in (
-        (1, "schema.sql"),
-        (2, "schema_2.sql"),
-        (3, "schema_3.sql"),
-        (4, "schema_4.sql"),
-        (5, "schema_5.sql"),
-    )
-}
 _INCREMENTAL = 2
+_abandoned: list[sqlite3.Connection] = []
+"""Not closed: what is in a log that was written over would go into the database."""
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _OF_THE_DISK = {
     sqlite3.SQLITE_FULL,
@@ -62,6 +56,14 @@ _OF_THE_DISK = {
     sqlite3.SQLITE_NOMEM,
 }
 """What another look may not find: no reason to call a file damaged."""
+_UNWRITABLE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+}
+"""What a disk says that takes nothing."""
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _UNSTORABLE = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
@@ -75,24 +77,45 @@ class Database:
     """One file. Safe to use from several threads; each write is one transaction.
 
     `owner` is the daemon that holds the lock of the state folder: only it looks for damage and sets
-    aside what is damaged; a command beside a running daemon never does.
+    aside what is damaged; a command beside a running daemon never does. It takes that lock with
+    `prepare`.
+
+    For a daemon, and for who only reads, a disk that takes nothing is no reason to end: what is
+    there is read into memory, and each write is refused, until the daemon finds that it can be
+    written. `standby` says why.
     """
 
-    def __init__(self, folder: Path, *, writable: bool, owner: bool) -> None:
-        self.path, self.owner = folder / FILE, owner
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        writable: bool,
+        owner: bool,
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.path, self.owner, self._prepare = folder / FILE, owner, prepare
+        self.standby: StateUnwritable | None = None
+        self._is_blind, self._tried = False, 0.0
         self.moved_aside: list[Path] = []
         """A file that was damaged, under its new name."""
         self.stride = 200
         """Rows of the next step of retention."""
         self._writing, self._reading = threading.RLock(), threading.RLock()
         self.identity = Identity(self.path)
+        self.place = StatePlace(self.path)
         self.rows = RowReader(self)
-        self._open(writable=writable)
+        try:
+            self._open(writable=writable)
+        except StateUnwritable as error:
+            if writable and not owner:
+                raise
+            self._stand_by(error)
 
     # -- open and close ---------------------------------------------------------------------------
 
     def _open(self, *, writable: bool) -> None:
         self.connections: list[sqlite3.Connection] = []
+        self._prepare()
         self.identity.approach(writable=writable, owner=self.owner, schema=SCHEMA_VERSION)
         try:
             if self.owner:
@@ -100,21 +123,77 @@ class Database:
             self.results = self._connect("NORMAL")
             self._check_version(writable=writable)
             if writable:
-                self._migrate()
+                migrate(self.results)
             if self.owner:
                 self._inspect()
                 self._compact()
             self.journal = self._connect("FULL")
-            self._reader = self._connect("NORMAL")
+            reader = self._connect("NORMAL")
             self.identity.meet(self.results, owner=self.owner)
+            self.place.settle()
+            self._reader = reader
         except sqlite3.DatabaseError as error:
             self.close()
             if not self.owner or not is_corrupt(error):
-                raise StateError(f"{self.path}: {error}", _guidance_for(error)) from error
+                raise self._explain(error, opening=True) from error
             self._begin_anew()
         except StateError:
             self.close()
             raise
+        except OSError as error:  # the file itself can't be looked at
+            self.close()
+            text = f"{self.path} can't be read: {error.strerror}"
+            raise StateUnwritable(text, _LOOK) from error
+
+    def _stand_by(self, error: StateUnwritable) -> None:
+        """Nothing can be written, and what was written is known all the same, if it can be read."""
+        memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        try:
+            with copied_aside(self.path) as folder:
+                # As at any start: brought up to date, looked through, mended.
+                Database(folder, writable=self.owner, owner=self.owner).close()
+                fill(memory, folder / FILE)
+        except (OSError, sqlite3.Error, StateError) as unread:
+            if not self.owner:
+                memory.close()
+                raise error from None
+            self._is_blind = True
+            text = f"{error.message}, and what is in it could not be read ({unread})"
+            error = StateUnwritable(text, error.guidance)
+            memory.executescript(find_model().script)
+        self.connections, self._tried = [memory], time.monotonic()
+        self.results = self.journal = self._reader = memory
+        self.standby = error
+
+    def _leave_standby(self) -> None:
+        """Raises StateUnwritable while nothing can be written yet."""
+        if self.standby is None:
+            return
+        if not self.owner or time.monotonic() - self._tried < TRY_AGAIN:
+            raise self.standby
+        memory = self.results
+        try:
+            self.identity = Identity(self.path)
+            self._open(writable=True)
+            self._refuse_unseen()
+            self.standby = None
+            with self._reading:
+                memory.close()
+        except (StateError, ActionRefused, sqlite3.Error) as error:
+            self.connections, self._tried = [memory], time.monotonic()
+            self.results = self.journal = self._reader = memory
+            self.identity = Identity(self.path)
+            self.standby = StateUnwritable(str(error), getattr(error, "guidance", "") or _LOOK)
+            raise self.standby from error
+
+    def _refuse_unseen(self) -> None:
+        """What was there and could not be read is not to be written over. Raises StateError."""
+        if self._is_blind and self.identity.generation:
+            self.close()
+            raise StateError(
+                f"{self.path} could not be read when sentinel started, and can be now",
+                "start sentinel anew: then it goes by what is in there",
+            )
 
     def _begin_anew(self) -> None:
         """A file that can't be mended goes aside as a whole; what it had recorded is in there."""
@@ -143,8 +222,22 @@ class Database:
     def close(self) -> None:
         """Let go of the file."""
         with self._writing, self._reading:
+            if not self._is_sound():
+                _abandoned.extend(self.connections)
+                return
             for connection in self.connections:
                 connection.close()
+            self.place.leave()
+
+    def _is_sound(self) -> bool:
+        """Whether the log may be worked off into the database, as SQLite does when it is closed."""
+        try:
+            self._check_place()
+        except StateUnwritable:
+            return True
+        except StateError:
+            return not self.place.is_log_hurt
+        return True
 
     def _check_version(self, *, writable: bool) -> None:
         (version,) = self.results.execute("PRAGMA user_version").fetchone()
@@ -176,32 +269,14 @@ class Database:
         if mark is None or mark.schema != SCHEMA_VERSION:
             return False
         try:
-            check_schema(self.results, _model(), exactly=True)
+            check_schema(self.results, find_model(), exactly=True)
         except DamagedPages:
             return False
         return True
 
-    def _migrate(self) -> None:
-        (version,) = self.results.execute("PRAGMA user_version").fetchone()
-        if version >= SCHEMA_VERSION:
-            return
-        # All steps or none: a state that can't be brought up to date is left as it was.
-        db, steps = self.results, range(version + 1, SCHEMA_VERSION + 1)
-        try:
-            script = ";".join(_MIGRATIONS[number].read_text() for number in steps)
-            script = script if version else _model().script
-            db.executescript(f"BEGIN IMMEDIATE;{script}")
-            if 0 < version < SEALED_SINCE:
-                _seal_all(db)
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            db.execute("COMMIT")
-        except BaseException:
-            _roll_back(db)
-            raise
-
     def _inspect(self) -> None:
         """Raises DatabaseError for what can't be mended row by row."""
-        check_schema(self.results, _model())
+        check_schema(self.results, find_model())
         try:
             check_pages(self.results)
             whole = True
@@ -212,7 +287,7 @@ class Database:
         try:
             self._mend(whole=whole)
         except sqlite3.DatabaseError as error:
-            _roll_back(self.results)
+            roll_back(self.results)
             if _code_of(error) in _OF_THE_DISK:
                 raise
             raise DamagedPages(f"malformed: {error}") from error
@@ -257,8 +332,10 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """A transaction of results: synced lazily."""
-        with self._transaction(self.results) as db:
-            yield db
+        with self._writing:
+            self._leave_standby()
+            with self._transaction(self.results) as db:
+                yield db
 
     @contextmanager
     def act(self) -> Iterator[sqlite3.Connection]:
@@ -266,6 +343,7 @@ class Database:
         which comes back older would lack: it is counted beside the database, too.
         """
         with self._writing:
+            self._leave_standby()
             with self._transaction(self.journal) as db:
                 yield db
                 generation = self.identity.count(db)
@@ -275,18 +353,20 @@ class Database:
     def _transaction(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         with self._writing:
             try:
-                self.identity.check_place()
+                self._check_place()
                 connection.execute("BEGIN IMMEDIATE")
+                if self.owner:
+                    self.identity.check(connection)
                 yield connection
                 connection.execute("COMMIT")
             except _UNSTORABLE as error:
-                _roll_back(connection)
+                roll_back(connection)
                 raise ValueError(f"can't be stored: {error}") from error
             except sqlite3.Error as error:
-                _roll_back(connection)
-                raise StateError(f"{self.path}: {error}", _guidance_for(error)) from error
+                roll_back(connection)
+                raise self._explain(error) from error
             except BaseException:
-                _roll_back(connection)
+                roll_back(connection)
                 raise
 
     def give_back(self, spare: int, most: int) -> int:
@@ -294,8 +374,9 @@ class Database:
         file shrinks at its next checkpoint.
         """
         with self._writing:
+            self._leave_standby()
             try:
-                self.identity.check_place()
+                self._check_place()
                 (free,) = self.results.execute("PRAGMA freelist_count").fetchone()
                 if free <= spare:
                     return 0
@@ -304,27 +385,49 @@ class Database:
                 self.results.executescript(f"PRAGMA incremental_vacuum({count});")
                 (left,) = self.results.execute("PRAGMA freelist_count").fetchone()
             except sqlite3.Error as error:
-                raise StateError(f"{self.path}: {error}", _guidance_for(error)) from error
+                raise self._explain(error) from error
             return int(free - left)
+
+    def _check_place(self) -> None:
+        """Raises StateError when the files are not what they were."""
+        self._mend_index()
+        self.place.check()
+
+    def _mend_index(self) -> None:
+        """Raises StateUnwritable when nobody may touch it."""
+        if self.place.is_cut:
+            with self._writing, self._reading:
+                self.place.mend()
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows as they are. What is no text comes as bytes."""
+        self._mend_index()
         with self._reading:
             try:
                 return self._reader.execute(sql, parameters).fetchall()
             except sqlite3.OperationalError as error:
                 if hasattr(error, "sqlite_errorcode"):
-                    raise StateError(f"{self.path}: {error}", _guidance_for(error)) from error
+                    raise self._explain(error) from error
                 return self._query_bytes(sql, parameters)
             except sqlite3.Error as error:
-                raise StateError(f"{self.path}: {error}", _guidance_for(error)) from error
+                raise self._explain(error) from error
+
+    def _explain(self, error: sqlite3.Error, *, opening: bool = False) -> StateError:
+        """In our words. Somebody who holds the file while a daemon starts passes, too."""
+        code = _code_of(error)
+        cause, remedy = find_cause(self.path.parent) if code in _UNWRITABLE else ("", "")
+        if cause:
+            return StateUnwritable(f"{self.path}: {cause}", remedy)
+        passing = code in _UNWRITABLE or (opening and self.owner and code in _BUSY)
+        kind = StateUnwritable if passing else StateError
+        return kind(f"{self.path}: {error}", _guidance_for(error))
 
     def _query_bytes(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         self._reader.text_factory = decode
         try:
             return self._reader.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
-            raise StateError(f"{self.path}: {error}", _guidance_for(error)) from error
+            raise self._explain(error) from error
         finally:
             self._reader.text_factory = str
 
@@ -338,36 +441,9 @@ def _code_of(error: sqlite3.Error) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
-def _roll_back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-
-
 def _guidance_for(error: sqlite3.Error) -> str:
     if isinstance(error, sqlite3.DatabaseError) and is_corrupt(error):
         return "the file is damaged: the daemon moves it aside at its next start"
-    return "look at the disk and the rights of the state folder"
-
-
-@cache
-def _model() -> SchemaModel:
-    return make_model(";".join(path.read_text() for path in _MIGRATIONS.values()))
-
-
-def _seal_all(db: sqlite3.Connection) -> None:
-    """What an older sentinel wrote is taken as it is; a text that is none gets no seal."""
-    db.text_factory = decode
-    try:
-        for table in TABLES.values():
-            rows = db.execute(table.select).fetchall()
-            seals = [(_seal_or_none(table.name, row), number) for number, _, *row in rows]
-            db.executemany(f"UPDATE {table.name} SET seal = ? WHERE rowid = ?", seals)  # noqa: S608 - ours
-    finally:
-        db.text_factory = str
-
-
-def _seal_or_none(table: str, row: Sequence[Any]) -> int | None:
-    with suppress(TypeError):
-        return make_seal(table, row)
-    return None
+    if _code_of(error) == sqlite3.SQLITE_FULL:
+        return MAKE_ROOM
+    return _LOOK

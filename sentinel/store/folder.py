@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
 
-from sentinel.errors import ActionRefused, StateError
+from sentinel.errors import ActionRefused, StateError, StateUnwritable
 
 FILE = "sentinel.db"
+LOCK = "lock"
+_LEAST = 64 << 10
+"""Bytes; SQLite's index of a log begins with half of it."""
+MAKE_ROOM = "make room on the disk of the state folder"
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOMEM}
+"""What a disk says that is full or failing: no mistake of who named the folder."""
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+"""Of a folder in which a state is: it was writable once, and may be again."""
+
+
+class FolderLock:
+    """One daemon's hold on its state folder: taken once, kept until it is let go."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._descriptor = folder, -1
+
+    def take(self) -> None:
+        """Make the folder and take it. Raises StateUnwritable when it can be read at most (it may
+        be held all the same), StateError when it can't be used, ActionRefused when it is another's.
+        """
+        _make(self.folder)
+        if self._descriptor < 0:
+            self._descriptor = lock_state(self.folder)
+        prepare_folder(self.folder)
+
+    def release(self) -> None:
+        """Let others have it."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def lock_state(folder: Path) -> int:
     """Take the state folder for one daemon; the descriptor holds the lock until it is closed."""
+    path = folder / LOCK
     try:
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in _FORBIDDEN or not path.exists():
+                raise
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise StateError(
-            f"{folder / 'lock'} can't be opened: {error.strerror}", "look at its rights"
-        ) from error
+        raise _explain(folder, error, f"{path} can't be opened", "look at its rights") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -30,17 +65,64 @@ def lock_state(folder: Path) -> int:
     return descriptor
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a sentinel runs on the folder, whatever it could write there."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def find_cause(folder: Path) -> tuple[str, str]:
+    """Why its disk takes nothing, and what to do; "" when it does not tell. SQLite has one word for
+    all of it: I/O error.
+    """
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return "", ""
+    if disk.f_flag & os.ST_RDONLY:
+        return "its disk is mounted read-only", "mount it with `rw`, or change `state:`"
+    if disk.f_bavail * disk.f_frsize < _LEAST or disk.f_files > 0 == disk.f_favail:
+        return "its disk is full", MAKE_ROOM
+    return "", ""
+
+
 def prepare_folder(folder: Path) -> None:
     """Make the state folder, or say why it can't be used."""
+    _make(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         probe = folder / ".writable"
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        raise StateError(
-            f"the state folder {folder} can't be written: {error.strerror}",
-            "make it writable, or change `state:`",
-        ) from error
+        raise _refuse(folder, error) from error
     if folder.stat().st_mode & 0o002:
         raise StateError(f"the state folder {folder} is world-writable", f"chmod o-w {folder}")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise _refuse(folder, error) from error
+
+
+def _refuse(folder: Path, error: OSError) -> StateError:
+    what = f"the state folder {folder} can't be written"
+    return _explain(folder, error, what, "make it writable, or change `state:`")
+
+
+def _explain(folder: Path, error: OSError, what: str, guidance: str) -> StateError:
+    passing = error.errno in _PASSING or (
+        error.errno in _FORBIDDEN and os.path.lexists(folder / FILE)
+    )
+    kind = StateUnwritable if passing else StateError
+    return kind(f"{what}: {error.strerror}", guidance)

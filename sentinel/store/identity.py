@@ -16,9 +16,10 @@ import sqlite3
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sentinel.errors import StateError
+from sentinel.errors import StateError, StateUnwritable
 from sentinel.store import table
 from sentinel.store.audit import HEADS
+from sentinel.store.place import CURE as CURE_PLACE
 from sentinel.strict.file import open_at_once
 
 BESIDE = "identity"
@@ -28,7 +29,6 @@ CURE_ABSENT = (
     "bring the right file back; or `sentinel run` begins a new one, and does nothing before"
     " `sentinel state accept --reason …`"
 )
-CURE_RUNNING = "put the file back in its place, or start sentinel anew and follow what it says then"
 _LINE = re.compile(r"([0-9a-f]{16}) +(\d{1,15}) +schema (\d{1,4})\s*", re.ASCII)
 _WIDTH = 64
 _OTHER = "the database is not the one that was here"
@@ -44,16 +44,14 @@ class StateMark:
 
 
 class Identity:
-    """The note beside the database, and the place of the database itself."""
+    """The note beside the database."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.beside = path, path.with_name(BESIDE)
         self.name = ""
         """The name of the database that is open; "" before a daemon gave it one."""
-        self._place: tuple[int, int] | None = None
-        self._log_place: tuple[int, int] | None = None
-        """Where the write-ahead log is: SQLite makes it with the first transaction."""
-        self._generation = 0
+        self.generation = 0
+        """How many acts it had journaled when that was seen last."""
         self._absent = ""
         """What was there in place of the database, although there had been one."""
 
@@ -80,7 +78,7 @@ class Identity:
         """
         line = f"{mark.name} {mark.generation:>15} schema {mark.schema}".ljust(_WIDTH - 1) + "\n"
         try:
-            create = 0 if further else os.O_CREAT
+            create, is_new = (0 if further else os.O_CREAT), not self.is_noted
             handle = os.open(self.beside, os.O_RDWR | os.O_CLOEXEC | create, 0o600)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX)
@@ -95,7 +93,9 @@ class Identity:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise StateError(
+            if is_new and not further:  # one without a word would tell of a state that never was
+                self.beside.unlink(missing_ok=True)
+            raise StateUnwritable(
                 f"{self.beside} can't be written: {error.strerror}",
                 "look at the disk and the rights of the state folder",
             ) from error
@@ -133,8 +133,7 @@ class Identity:
 
     def meet(self, db: sqlite3.Connection, *, owner: bool) -> None:
         """See which database was opened; the daemon names one that has no name."""
-        self._place, self._log_place = _place_of(self.path), None
-        self.name, self._generation = _word(db, NAME), _number(db)
+        self.name, self.generation = _word(db, NAME), _number(db)
         if not owner:
             return
         mark, is_known = self.read(), self.is_noted
@@ -144,7 +143,7 @@ class Identity:
             first = not story and mark is not None and mark.generation == 0
             self._rename(db, mark.name if first and mark else secrets.token_hex(8), story)
         if not story and ((is_new and not is_known) or (mark and mark.name == self.name)):
-            self._note(StateMark(self.name, self._generation, _schema(db)))
+            self._note(StateMark(self.name, self.generation, _schema(db)))
 
     def _judge(self, mark: StateMark | None, said: str) -> str:
         """Why a database that was opened is not the one that is noted; "" also when that was `said`
@@ -156,72 +155,40 @@ class Identity:
             return self._miss_note() if self.name and not said else ""
         if not self.name:
             return "" if mark.generation == 0 else _OTHER
-        if mark.name == self.name and self._generation < mark.generation:
+        if mark.name == self.name and self.generation < mark.generation:
             return (
                 "the database is older than the one that was here: it lacks"
-                f" {mark.generation - self._generation} journaled steps"
+                f" {mark.generation - self.generation} journaled steps"
             )
         return ""
 
     def _rename(self, db: sqlite3.Connection, name: str, story: str) -> None:
         self.name = name
         db.execute("BEGIN IMMEDIATE")
-        words = (NAME, name), (GENERATION, str(self._generation)), (DOUBT, story)
+        words = (NAME, name), (GENERATION, str(self.generation)), (DOUBT, story)
         table.replace(db, "meta", *words)
         db.execute("COMMIT")
 
     # -- while it is open -------------------------------------------------------------------------
 
-    def check_place(self) -> None:
-        """The database still is where it was opened. Raises StateError: what would be written
-        would be lost with the process.
-        """
-        if self._place is None:
-            return
-        try:
-            stat = self.path.stat()
-        except FileNotFoundError:
-            text = "was removed beside the running sentinel"
-        except OSError as error:
-            text = f"can't be reached: {error.strerror}"
-        else:
-            if (stat.st_dev, stat.st_ino) != self._place:
-                text = "was replaced beside the running sentinel"
-            elif not stat.st_size:
-                text = "was emptied beside the running sentinel"
-            else:
-                self._check_log()
-                return
-        raise StateError(f"{self.path} {text}", CURE_RUNNING)
-
-    def _check_log(self) -> None:
-        """What is in a write-ahead log that was unlinked or replaced is seen by nobody else, and
-        lost with the process.
-        """
-        log = self.path.with_name(f"{self.path.name}-wal")
-        try:
-            place = _place_of(log)
-        except OSError:
-            place = None
-        if self._log_place is None:
-            self._log_place = place
-        elif place != self._log_place:
-            what = "removed" if place is None else "replaced"
-            text = f"{log} was {what} beside the running sentinel"
-            raise StateError(text, "start sentinel anew: it takes over what it has written")
+    def check(self, db: sqlite3.Connection) -> int:
+        """In a transaction: the generation. Raises StateError when it went back, or is another's."""
+        present, name = _number(db), _word(db, NAME)
+        if present < self.generation or name != self.name:
+            what = "went back to an older copy" if name == self.name else "became another one"
+            text = f"{self.path} {what} beside the running sentinel"
+            raise StateError(text, CURE_PLACE)
+        return present
 
     def count(self, db: sqlite3.Connection) -> int:
-        """In the transaction of an act: its generation. Raises StateError when it went back."""
-        present = _number(db)
-        if present < self._generation:
-            text = f"{self.path} went back to an older copy beside the running sentinel"
-            raise StateError(text, CURE_RUNNING)
+        """In the transaction of an act: its generation. Raises StateError as `check` does."""
+        present = self.check(db)
         table.replace(db, "meta", (GENERATION, str(present + 1)))
         return present + 1
 
     def advance(self, db: sqlite3.Connection, generation: int) -> None:
         """After the act was committed. Raises StateError: then it must not be done."""
-        self._generation = max(self._generation, generation)
+        self.generation = max(self.generation, generation)
         self._note(StateMark(self.name, generation, _schema(db)), further=True)
 
     def find_doubt(self, story: str) -> str:
@@ -254,11 +221,6 @@ def _size_of(path: Path) -> int | None:
         return path.stat().st_size
     except FileNotFoundError:
         return None
-
-
-def _place_of(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_dev, stat.st_ino
 
 
 def _word(db: sqlite3.Connection, key: str) -> str:

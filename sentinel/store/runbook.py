@@ -16,6 +16,7 @@ from sentinel.store import HELD_KEY, OWN_KEY, StateTrouble
 from sentinel.store.document import write, write_instant
 from sentinel.store.table import replace
 
+UNWRITABLE = "journal_unwritable"  # as the daemon says it
 DAMAGED = "state_damaged"
 RUNNING = "running"
 CONDITIONS_KEY = "runbooks"
@@ -74,7 +75,10 @@ def held_back(store: _Views) -> list[dict[str, str]]:
     """
     books = json.loads(store.meta(CONDITIONS_KEY) or "{}")
     held = json.loads(store.meta(HELD_KEY) or "[]")
-    damage = store.trouble().damage
+    trouble = store.trouble()
+    damage = trouble.damage
+    if trouble.unwritable:
+        held.insert(0, [UNWRITABLE, trouble.no_room])
     if damage:
         held.append([DAMAGED, damage])
         books.setdefault(DAMAGED, books.get("journal_lost", ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from sentinel.core.fault import StandingFault, Status
 from sentinel.core.model import Attempt, Incident, Transition
 from sentinel.core.objective import ObjectiveStanding, Slice, Tally
 from sentinel.core.order import Answer, Order
-from sentinel.errors import ActionRefused
+from sentinel.errors import ActionRefused, StateUnwritable
 from sentinel.store import (
     NO_FENCE,
     AuditRow,
@@ -44,6 +44,7 @@ from sentinel.store.document import (
     write_instant,
 )
 from sentinel.store.faults import end_faults, read_faults
+from sentinel.store.folder import find_cause
 from sentinel.store.identity import CURE, DOUBT
 from sentinel.store.looks import LOOKS, lay_looks_over
 from sentinel.store.objectives import keep_objectives, read_slices, read_standing, read_tally
@@ -69,10 +70,22 @@ class SqliteStore:
     `owner` is the daemon that holds the lock of the state folder.
     """
 
-    def __init__(self, folder: Path, *, writable: bool = True, owner: bool = False) -> None:
-        self.database = Database(folder, writable=writable, owner=owner)
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        writable: bool = True,
+        owner: bool = False,
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.database = Database(folder, writable=writable, owner=owner, prepare=prepare)
         self.path = self.database.path
         self._read = self.database.rows.read
+
+    @property
+    def standby(self) -> StateUnwritable | None:
+        """Why it is read from memory and takes nothing, or None."""
+        return self.database.standby
 
     @property
     def moved_aside(self) -> list[Path]:
@@ -247,7 +260,16 @@ class SqliteStore:
         doubt = self.database.identity.find_doubt(self.meta(DOUBT) or "")
         rows = self.database.query(_DAMAGED)
         last = max((read_instant(at) for *_, at in rows), default=None)
-        return StateTrouble(doubt, CURE, {str(name): int(n) for name, n, _ in rows}, last)
+        damaged = {str(name): int(n) for name, n, _ in rows}
+        return StateTrouble(doubt, CURE, damaged, last, self._find_no_room())
+
+    def _find_no_room(self) -> str:
+        """For commands: a daemon knows it by what it writes."""
+        if self.database.owner:
+            return ""
+        if self.standby is not None:
+            return f"{self.standby.message}; {self.standby.guidance}"
+        return "; ".join(filter(None, find_cause(self.path.parent)))
 
     def damaged(self, limit: int = 100) -> list[DamagedRow]:
         """Rows that were set aside, newest first."""
@@ -300,16 +322,23 @@ class SqliteStore:
         build = lambda *row: read(Incident, row[-1])  # noqa: E731 - as above
         return next(iter(self._read("incident", build, "WHERE id = ?", incident_id)), None)
 
-    def timeline(self, incident_id: str) -> list[TimelineEntry]:
-        """What happened in an incident, oldest first."""
+    def timeline(self, incident_id: str, *, most: int | None = None) -> list[TimelineEntry]:
+        """What happened in an incident, oldest first; of more than `most` lines both ends."""
+        head = -1 if most is None else most // 4
+        tail = 0 if most is None else most - most // 4
         return self._read(
             "event",
             lambda incident, at, kind, text, evidence: TimelineEntry(
                 incident, read_instant(at), kind, text, read_plain(evidence)
             ),
-            "WHERE incident = ? ORDER BY at, id",
-            incident_id,
+            _BOTH_ENDS,
+            *(incident_id, head, incident_id, tail),
         )
+
+    def count_timeline(self, incident_id: str) -> int:
+        """How many lines that are."""
+        question = "SELECT count(*) FROM event WHERE incident = ?"
+        return int(self.database.query(question, incident_id)[0][0])
 
     def attempts(
         self,
@@ -406,3 +435,11 @@ class SqliteStore:
 def _show(value: Any) -> str:
     """A column of a row that has no seal: whatever damage made of it, it is shown as text."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+_BOTH_ENDS = """
+WHERE id IN (SELECT id FROM (SELECT id FROM event WHERE incident = ? ORDER BY at, id LIMIT ?)
+             UNION SELECT id FROM (SELECT id FROM event WHERE incident = ? ORDER BY at DESC, id DESC LIMIT ?))
+ORDER BY at, id
+"""
+"""The first so many lines of a timeline, and the last so many."""

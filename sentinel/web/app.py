@@ -46,8 +46,13 @@ MAX_REPORT = 4 * 1024 * 1024
 """Bytes of a file: the reports of sentinel itself have at most a quarter of it."""
 SCOPES = frozenset({"read", "ack", "act", "admin"})
 """What a token may be for."""
-_REPORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}\.(md|html|json)", re.ASCII)
-_REPORT_TYPES = {".md": "text/plain", ".html": "text/html", ".json": "application/json"}
+_REPORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}\.(md|html|json|pdf)", re.ASCII)
+_REPORT_TYPES = {
+    ".md": "text/plain",
+    ".html": "text/html",
+    ".json": "application/json",
+    ".pdf": "application/pdf",
+}
 
 
 def make_app(
@@ -125,8 +130,9 @@ async def show_report(request: web.Request) -> web.Response:
     if body is None:
         raise web.HTTPNotFound(text="no such report")
     headers = {"Content-Security-Policy": REPORT_POLICY}
+    charset = None if path.suffix == ".pdf" else "utf-8"
     return web.Response(
-        body=body, content_type=_REPORT_TYPES[path.suffix], charset="utf-8", headers=headers
+        body=body, content_type=_REPORT_TYPES[path.suffix], charset=charset, headers=headers
     )
 
 

@@ -20,16 +20,17 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from tests.acceptance.process_watch import ProcessWatch, Seen
 from tests.acceptance.test_bad_input import Running, Start, start
 
 __all__ = ["start"]
 
 PLACES = (
     "dsn", "url", "file", "header", "env", "query", "argv", "check", "body", "option",
-    "redirect", "user",
+    "redirect", "user", "libpq",
 )  # fmt: skip
 CANARIES = {place: f"k9 {place}/&'\"x+Qz" for place in PLACES}
-CANARIES |= {place: f"kQ9{place}-xQz" for place in ("query", "redirect", "user", "env")}
+CANARIES |= {place: f"kQ9{place}-xQz" for place in ("query", "redirect", "user", "env", "libpq")}
 
 
 def _forms(secret: str) -> set[str]:
@@ -166,12 +167,18 @@ def _state(folder: Path) -> str:
     return "\n".join([*found, *(path.read_text(errors="replace") for path in files)])
 
 
-def _programs(pid: int) -> str:
-    """argv of the daemon and of its children, but for the component: its argv is the operator's."""
-    rows = subprocess.check_output(["ps", "-eo", "pid,ppid,args"], text=True).splitlines()
-    own = [row for row in rows if str(pid) in row.split()[:2]]
-    assert own
-    return "\n".join(row for row in own if "time.sleep(99)" not in row)
+_AGENT = "time.sleep(99)"
+"""By this the component is known: its argv and its `env:` are the operator's word."""
+
+
+def _programs(seen: Seen) -> str:
+    """All command lines and the environments of children, as far as they are not the operator's."""
+    assert any(_AGENT in line for line in seen.command_lines)
+    assert any(_AGENT in line for line, _ in seen.environments)
+    lines = [line for line in seen.command_lines if _AGENT not in line]
+    for line, environment in seen.environments:
+        lines.append(environment.replace(CANARIES["option"], "") if _AGENT in line else environment)
+    return "\n".join(lines)
 
 
 _API = ("/api/v1/status", "/api/v1/faults", "/api/v1/incidents")
@@ -185,27 +192,43 @@ def _incidents(running: Running) -> list[str]:
     return [f"{folder}/{name}" for name in found for folder in ("/incident", "/api/v1/incidents")]
 
 
-def _run(running: Running, *words: str) -> str:
-    """What a command says to a person."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "sentinel", "--config", str(running.folder), *words],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-        check=False,
-    )
-    return ran.stdout + ran.stderr
+_COMMANDS = (
+    "validate",
+    "check run far --json",
+    "report recovery",
+    "runbook run process-down component=agent --execute",
+)
+
+
+def _say(running: Running, watch: ProcessWatch) -> str:
+    """What commands say to a person, all at once."""
+    begin = [sys.executable, "-m", "sentinel", "--config", str(running.folder)]
+    talking = [
+        subprocess.Popen(
+            [*begin, *words.split()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for words in _COMMANDS
+    ]
+    watch.roots.update(each.pid for each in talking)
+    return "".join(each.communicate(timeout=60)[0] for each in talking)
 
 
 def test_no_canary_is_shown_anywhere(
     start: Start, echo: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Page, API, metrics, log, reports, state, `ps`, commands: 0 hits of 12 canaries, in raw and
-    encoded forms; and each of them was really sent.
+    """Page, API, metrics, log, reports, state, `ps`, environments of children, commands: 0 hits of 13
+    canaries, in raw and encoded forms; and each of them was really sent.
     """
     monkeypatch.setenv("SHOP_TOKEN", CANARIES["env"])
+    monkeypatch.setenv("PGPASSWORD", CANARIES["libpq"])
+    watch = ProcessWatch()
+    watch.start()
     running = start(_write(echo, tmp_path), state=str(tmp_path / "state"))
+    watch.roots.add(running.process.pid)
     try:
         for name in ("api", "far", "db", "bus"):
             running.until(name, lambda check: check["runs"] > 2)
@@ -213,19 +236,11 @@ def test_no_canary_is_shown_anywhere(
             "page": "".join(map(running.get, ("/", "/faults", *_incidents(running)))),
             "api": "".join(map(running.get, _API)),
             "metrics": running.get("/metrics"),
-            "ps": _programs(running.process.pid),
-            "commands": "".join(
-                _run(running, *words.split())
-                for words in (
-                    "validate",
-                    "check run far --json",
-                    "report recovery",
-                    "runbook run process-down component=agent --execute",
-                )
-            ),
+            "commands": _say(running, watch),
         }
     finally:
-        shown_log = running.stop()
+        shown_log, seen = running.stop(), watch.stop()
+    shown |= {"ps": _programs(seen)}
     shown |= {"log": shown_log, "state": _state(tmp_path / "state")}
     for where, said in shown.items():
         assert len(said) > 40, where

@@ -296,11 +296,11 @@ def test_the_kill_switch_that_is_no_file(world: World, what: str) -> None:
     assert halt(world.state, "again").startswith("halted")
     if what == "folder":
         with pytest.raises(StateError, match="can't be removed: Is a directory"):
-            resume(world.state, store, "over")
+            resume(world.state, "over")
         path.rmdir()
     else:
-        assert resume(world.state, store, "over") == "resumed"
-    assert resume(world.state, store, "over") == "was not halted"
+        assert resume(world.state, "over") == "resumed"
+    assert resume(world.state, "over") == "was not halted"
     store.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import shutil
@@ -199,9 +200,9 @@ def environment(package: Path) -> dict[str, str]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A copy of the package with one more file on two shelves, and its daemon."""
     package, work = tmp_path_factory.mktemp("package"), tmp_path_factory.mktemp("work")
-    shutil.copytree(
-        ROOT / "sentinel", package / "sentinel", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    # with its byte code, which is as good for the copy: to compile takes each process seconds
+    shutil.copytree(ROOT / "sentinel", package / "sentinel")
+    compileall.compile_dir(package / "sentinel", quiet=1)
     (package / "sentinel" / "probes" / "spool.py").write_text(KIND)
     (package / "sentinel" / "shipped" / "runbooks" / "spool-full.md").write_text(BOOK)
     spool = work / "spool"

@@ -31,8 +31,8 @@ from sentinel.log import configure_logging
 from sentinel.probes import Kind, Options
 from sentinel.redaction import Redaction
 from sentinel.reports.paper.templates import TemplateBroken
-from sentinel.store.database import SCHEMA_VERSION
 from sentinel.store.folder import FILE
+from sentinel.store.schema import SCHEMA_VERSION
 
 HEAD = """
 listen: 127.0.0.1:0

@@ -193,3 +193,21 @@ async def test_only_one_is_made_at_a_time(monkeypatch: pytest.MonkeyPatch) -> No
     sheets = await asyncio.gather(*(page.get(each) for each in (PLAIN, OPENMETRICS, PLAIN_1)))
     assert [sum(map(len, each.text)) for each in sheets] == [45, 45, 45]
     assert sheets[0] is sheets[2]
+
+
+async def test_what_is_shown_is_written_before_it_goes_out() -> None:
+    """Rendered, then written down, then answered: what was counted in between is written, too."""
+    story: list[str] = []
+
+    def pieces(_openmetrics: bool) -> Iterator[bytes]:
+        story.append("rendered")
+        yield b"x"
+
+    async def settle() -> None:
+        await asyncio.sleep(0)
+        story.append("written")
+
+    page = exposition.MetricsPage(pieces, lambda: 0.0, settle)
+    await page.get(PLAIN)
+    story.append("answered")
+    assert story == ["rendered", "written", "answered"]

@@ -10,7 +10,17 @@ ROOT = Path(__file__).parents[2]
 UNIT, HOUSE = ROOT / "tests" / "unit", ROOT / "sentinel"
 ELSEWHERE = {"tools"}
 """Rooms beside the package that have unit tests."""
-WINGS = ("agents", "bus", "bus/delivery", "canary", "flows", "remediation", "servers", "tasks")
+WINGS = (
+    "agents",
+    "bus",
+    "bus/delivery",
+    "canary",
+    "flows",
+    "progress",
+    "remediation",
+    "servers",
+    "tasks",
+)
 
 
 def rooms(folder: Path) -> set[str]:

@@ -16,7 +16,9 @@ from pydantic import BaseModel
 
 import sentinel
 from sentinel.config.model import PlatformSettings
+from sentinel.config.notice import list_secrets
 from sentinel.housekeeping import load_chores
+from sentinel.notify import load_channels
 from sentinel.probes import load_kinds
 from sentinel.runbook.book import CONDITIONS
 from tests.said import ROOT, YAML, Said, classify, list_texts, list_words
@@ -205,9 +207,17 @@ def list_names() -> frozenset[str]:
             *list_keys(),
             *CONDITIONS,
             *load_chores(),
+            *list_channel_keys(),
             *foreign,
         }
     )
+
+
+def list_channel_keys() -> Iterator[str]:
+    """Options of channels; a secret may be given as a file."""
+    for channel in load_channels().values():
+        yield from channel.options.model_fields
+        yield from (f"{name}_file" for name in list_secrets(channel.options))
 
 
 @cache

@@ -39,6 +39,7 @@ class _Scale:
 
     since: float
     until: float
+    bottom: float
     top: float
     width: float
     height: float
@@ -49,7 +50,8 @@ class _Scale:
 
     def y(self, value: float) -> float:
         room = self.height - TOP - BOTTOM
-        return TOP + room * (1 - min(max(value, 0), self.top) / self.top)
+        share = (min(max(value, self.bottom), self.top) - self.bottom) / (self.top - self.bottom)
+        return TOP + room * (1 - share)
 
 
 def draw_chart(
@@ -61,16 +63,17 @@ def draw_chart(
     top: float | None,
     stacked: bool,
 ) -> str:
-    """All of it, in a `room` of so many pixels, over a `span` of seconds; the least figure is 0.
-    Without curves there is nothing but the axes.
+    """All of it, in a `room` of so many pixels, over a `span` of seconds. It begins at 0, or
+    below the least figure. Without curves there is nothing but the axes.
     """
     painted = [
         Curve(curve.name, _thin(curve.points), curve.color or PALETTE[i % len(PALETTE)])
         for i, curve in enumerate(curves)
     ]
     layers = list(_stack(painted)) if stacked else painted
-    highest = max((value for curve in layers for _, value in curve.points), default=0.0)
-    scale = _Scale(*span, top or _round_up(highest, unit), *room)
+    figures = [value for curve in layers for _, value in curve.points] or [0.0]
+    bottom = -_round_up(-min(figures), unit) if min(figures) < 0 else 0.0
+    scale = _Scale(*span, bottom, top or _round_up(max(figures), unit), *room)
     if stacked:
         floors = [Curve("", [(at, 0.0) for at, _ in layers[0].points])] if layers else []
         pairs = zip([*floors, *layers], layers, strict=False)
@@ -113,7 +116,7 @@ def _round_up(value: float, unit: str) -> float:
 def _draw_axes(scale: _Scale, unit: str) -> str:
     parts = []
     for i in range(TICKS + 1):
-        value = scale.top * i / TICKS
+        value = scale.bottom + (scale.top - scale.bottom) * i / TICKS
         y = scale.y(value)
         parts.append(f'<path class="g" d="M{LEFT:g} {y:.1f}H{scale.width - RIGHT:g}"/>')
         text = escape(write_quantity(value, unit))

@@ -48,6 +48,12 @@ from tools.grafana.variables import ANNOTATIONS, HOME, TAG, list_variables
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 ROW_HEIGHT = 1
+FAULTS = {
+    "title": "Its faults, with every subject",
+    "url": "${sentinel}/faults?check=${__value.raw}",
+    "targetBlank": True,
+}
+"""Where the name of a check leads."""
 AnyPanel = stat.Panel | timeseries.Panel | table.Panel
 
 
@@ -257,6 +263,9 @@ def _make_table(panel: Table) -> table.Panel:
     for target in _list_targets(panel.queries):
         made.with_target(target.instant().format(PromQueryFormat.TABLE))
     made.transformations(_make_columns(panel))
+    for label, title in panel.labels:
+        if label == "check":
+            made.override_by_name(title, [DynamicConfigValue(id_val="links", value=[FAULTS])])
     for query in panel.queries:
         if query.unit:
             made.override_by_name(

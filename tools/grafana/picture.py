@@ -194,6 +194,7 @@ def _draw_table(panel: Mapping[str, Any], frame: Frame, answers: Sequence[Answer
     units = {
         each["matcher"]["options"]: each["properties"][0]["value"]
         for each in panel["fieldConfig"].get("overrides", ())
+        if each["properties"][0]["id"] == "unit"
     }
     rows = list(_join_rows(columns, answers, units))
     edges = _find_edges([list(columns.values()), *rows], frame.width)

@@ -49,7 +49,9 @@ HEALTH = (
         "lineage",
         {14: """
 select (select system_identifier from pg_control_system())::text as system,
-       (select timeline_id from pg_control_checkpoint()) as timeline
+       (select timeline_id from pg_control_checkpoint()) as timeline,
+       pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
+                            else pg_current_wal_lsn() end, '0/0')::float8 as wal
 """},
     ),
     HealthQuery(
@@ -154,6 +156,15 @@ from pg_stat_archiver
 select count(*) as invalid, (array_agg(indexrelid::regclass::text))[1:500] as names
 from pg_index where not (indisvalid and indisready)
   and indexrelid not in (select index_relid from pg_stat_progress_create_index)
+"""},
+    ),
+    HealthQuery(
+        "sequences",
+        {14: """
+select format('%I.%I', schemaname, sequencename) as sequence,
+       (last_value::float8 / nullif(case when increment_by > 0 then max_value else min_value end, 0)::float8) as used
+from pg_sequences where last_value is not null and not cycle
+order by used desc nulls last limit 20
 """},
     ),
     HealthQuery(

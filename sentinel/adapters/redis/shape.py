@@ -30,8 +30,8 @@ _ODD_CALLS = re.compile(rb"failed_calls=(?!\d{1,19}(?:\r?$|,))", re.MULTILINE)
 def find_odd(command: Sequence[Any], reply: Any) -> str:
     """Why this can't be the reply to a command, for after "answers"; "" when it can."""
     words = [_word(part) for part in command[:2]]
-    if words[0] == "XPENDING" and len(command) > 3:
-        words = ["XPENDING", "ROWS"]
+    if words[0] == "XPENDING" and len(command) != 3:
+        words = ["XPENDING", "ROWS"]  # the sum is asked for by stream and group alone
     shape = _SHAPES.get(" ".join(words)) or _SHAPES.get(words[0])
     return "" if shape is None else _find_misfit(words[0], shape, reply)
 

@@ -254,7 +254,7 @@ class OperatorHands(ReadingHands):
         if name == "halt":
             return halt(self.folder, reason)
         if name == "resume":
-            return resume(self.folder, self._orders, reason)
+            return resume(self.folder, reason)
         answer = await command_component(
             self._orders, name, args.get("component", ""), reason, by="runbook"
         )

@@ -95,7 +95,8 @@ def _take(
     settled = before is not None and before.is_settled
     if known is not None and not settled:
         told = _add(rules, known, fault, now)
-        kept[fault.identity] = told if told.loss is known.loss else _tell(rules, told)
+        same = told.loss is known.loss and told.mended == known.mended
+        kept[fault.identity] = told if same else _tell(rules, told)
     elif known is None or _is_new(fault):
         begun = _begin(rules, fault, now)
         if begun is not None:
@@ -167,15 +168,20 @@ def _is_new(fault: Fault) -> bool:
 
 def _begin(rules: LossRules, fault: Fault, now: datetime) -> Fault | None:
     """A loss that is new; a look may also say only that nothing was added."""
-    if fault.count is not None and not _is_new(fault):
+    if fault.mended or (fault.count is not None and not _is_new(fault)):
         return None
     first = min(fault.since or now, now)
     return replace(fault, since=first, loss=Loss(first, now, now + timedelta(seconds=rules.keep)))
 
 
 def _add(rules: LossRules, known: Fault, fault: Fault, now: datetime) -> Fault:
-    """Both together; a subject that was lost as a whole is lost once."""
+    """Both together; a subject that was lost as a whole is lost once. What was undone has another
+    next step.
+    """
     status = worst((known.status, fault.status))
+    if fault.mended:
+        mended, step = fault.mended, fault.guidance
+        return replace(known, mended=mended, guidance=step, cure=fault.cure, status=status)
     if not _is_new(fault) or fault.count is None or known.loss is None:
         return known if status is known.status else replace(known, status=status)
     until = now + timedelta(seconds=rules.keep)
@@ -211,7 +217,9 @@ def _describe(rules: LossRules, fault: Fault) -> str:
     whom = describe_subject(fault.subject) or rules.component
     if fault.subject == OTHERS:
         whom = f"{count_subjects(loss.cases)} more, told together"
-    text = f"{_say(fault.count)} {rules.kinds[fault.key].lasting}, {_say_when(loss)}; {end}"
+    mended = f"; {fault.mended}" if fault.mended else ""
+    what = f"{_say(fault.count)} {rules.kinds[fault.key].lasting}, {_say_when(loss)}"
+    text = f"{what}{mended}; {end}"
     return f"{whom}: {text}"
 
 

@@ -136,6 +136,8 @@ class Fault:
     parameters: Mapping[str, str] = field(default_factory=dict)
     loss: Loss | None = None
     """What the engine knows of a fault that lasts; no kind sets it."""
+    mended: str = ""
+    """What undid a loss since, in words: it stands all the same, and says so."""
 
     @property
     def identity(self) -> FaultIdentity:

@@ -19,7 +19,7 @@ LABELS = ("platform", "component", "severity", "status", "fault", "check", "kind
 """What a route, a silence and a window may ask of an affair."""
 
 
-class Told(StrEnum):
+class Tidings(StrEnum):
     """What a notice says of its affair."""
 
     OPENED = "opened"
@@ -38,7 +38,7 @@ class Told(StrEnum):
     TEST = "test"
 
 
-OVER = frozenset({Told.RECOVERED, Told.CLOSED})
+OVER = frozenset({Tidings.RECOVERED, Tidings.CLOSED})
 """Notices that say that it is over."""
 
 
@@ -91,7 +91,7 @@ class Notice:
 
     key: str
     channel: str
-    told: Told
+    told: Tidings
     affair: str
     platform: str
     component: str

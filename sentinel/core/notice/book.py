@@ -11,17 +11,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sentinel.core.notice import OVER, RANKS, Affair, Told
+from sentinel.core.notice import OVER, RANKS, Affair, Tidings
 from sentinel.core.notice.maintenance import Maintenance, find_reason, last_end
 from sentinel.core.notice.route import NoticeRoute, find_routes
 from sentinel.core.notice.silence import Silence
 
-OPENING = frozenset({Told.OPENED, Told.WORSE, Told.ESCALATED, Told.REMINDER, Told.EXHAUSTED})
+OPENING = frozenset(
+    {Tidings.OPENED, Tidings.WORSE, Tidings.ESCALATED, Tidings.REMINDER, Tidings.EXHAUSTED}
+)
 """Notices that something is wrong: those that a silence, a window and quiet hours hold back."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class BookEntry:
     """One affair in the book. `told`: channel → when it was told last. `messages` numbers them.
 
     `returned`: since when it is over, while a relapse is possible.
@@ -40,9 +42,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class NoticeBook:
-    """Every affair that is not closed, by its id."""
+    """Every affair that is not closed, by its id. Numbers of notices begin after `base`: who has
+    lost the book must not use a number again.
+    """
 
-    entries: Mapping[str, Entry] = field(default_factory=dict)
+    entries: Mapping[str, BookEntry] = field(default_factory=dict)
+    base: int = 0
+
+    def find(self, affair: Affair) -> BookEntry:
+        """What is known of an affair, or the beginning of it."""
+        return self.entries.get(affair.id) or BookEntry(affair, messages=self.base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ class Telling:
 
     affair: Affair
     channel: str
-    told: Told
+    told: Tidings
     number: int
     text: str
     former: Affair | None = None
@@ -101,7 +110,7 @@ def look(
     """What has to be told now of the affairs in the book; `present` is each as it is now, None when
     it has ended.
     """
-    entries, tellings = dict[str, Entry](), Tellings()
+    entries, tellings = dict[str, BookEntry](), Tellings()
     causes = _find_causes(book)
     for name, entry in book.entries.items():
         affair = present(name)
@@ -114,7 +123,7 @@ def look(
         else:
             entries[name], more = _look_at(entry, affair, policy, now)
         tellings += more
-    return NoticeBook(entries), tellings
+    return replace(book, entries=entries), tellings
 
 
 def _find_causes(book: NoticeBook) -> set[str]:
@@ -123,24 +132,24 @@ def _find_causes(book: NoticeBook) -> set[str]:
     return {each.affair.component for each in bad if not each.affair.over}
 
 
-def _is_folded(entry: Entry, affair: Affair, causes: set[str]) -> bool:
+def _is_folded(entry: BookEntry, affair: Affair, causes: set[str]) -> bool:
     """Whether only its cause is told, with the number of what depends on it."""
     return affair.cause in causes and not entry.told
 
 
 def _look_back(
-    entry: Entry, affair: Affair, policy: NoticePolicy, now: datetime
-) -> tuple[Entry, Tellings]:
+    entry: BookEntry, affair: Affair, policy: NoticePolicy, now: datetime
+) -> tuple[BookEntry, Tellings]:
     """What was over may be bad again."""
     if affair.over or policy.holds_back(affair, now):
         return entry, []
     entry = replace(entry, affair=_rise(entry, affair), returned=None)
-    return _tell(entry, dict.fromkeys(entry.told, Told.RELAPSED), affair.text, now)
+    return _tell(entry, dict.fromkeys(entry.told, Tidings.RELAPSED), affair.text, now)
 
 
 def _look_at(
-    entry: Entry, affair: Affair, policy: NoticePolicy, now: datetime
-) -> tuple[Entry, Tellings]:
+    entry: BookEntry, affair: Affair, policy: NoticePolicy, now: datetime
+) -> tuple[BookEntry, Tellings]:
     before, affair = entry.affair, _rise(entry, affair)
     worse = affair.severity is not before.severity and bool(entry.told)
     if policy.holds_back(affair, now):
@@ -154,29 +163,29 @@ def _look_at(
     return _tell(entry, wanted, affair.text, now, former=before if worse else None)
 
 
-def _rise(entry: Entry, affair: Affair) -> Affair:
+def _rise(entry: BookEntry, affair: Affair) -> Affair:
     """As it is now; how severe people were told it is only rises."""
     severity = max(affair.severity, entry.affair.severity, key=RANKS.__getitem__)
     return replace(affair, severity=severity)
 
 
-def _closing(entry: Entry) -> dict[str, Told]:
+def _closing(entry: BookEntry) -> dict[str, Tidings]:
     """A word at the end for those who did not hear that it recovered, or asked for one."""
     is_told = entry.returned is None or entry.tell_close
-    return dict.fromkeys(entry.told, Told.CLOSED) if is_told else {}
+    return dict.fromkeys(entry.told, Tidings.CLOSED) if is_told else {}
 
 
 def _find_wanted(
-    entry: Entry, routes: Sequence[NoticeRoute], now: datetime, *, worse: bool
-) -> dict[str, Told]:
+    entry: BookEntry, routes: Sequence[NoticeRoute], now: datetime, *, worse: bool
+) -> dict[str, Tidings]:
     """Channel → what it has to be told now."""
-    wanted: dict[str, Told] = {}
+    wanted: dict[str, Tidings] = {}
     for channel in (name for route in routes for name in route.channels):
         if channel not in entry.told:
             if not entry.acknowledged:
-                wanted.setdefault(channel, Told.OPENED)
+                wanted.setdefault(channel, Tidings.OPENED)
         elif worse:
-            wanted[channel] = Told.WORSE
+            wanted[channel] = Tidings.WORSE
     if not entry.acknowledged:
         for channel, told in _find_due(entry, routes, now):
             wanted.setdefault(channel, told)
@@ -184,16 +193,16 @@ def _find_wanted(
 
 
 def _find_due(
-    entry: Entry, routes: Sequence[NoticeRoute], now: datetime
-) -> Iterator[tuple[str, Told]]:
+    entry: BookEntry, routes: Sequence[NoticeRoute], now: datetime
+) -> Iterator[tuple[str, Tidings]]:
     """What time alone has made due: escalation, then reminders."""
     for route in routes:
         for step in route.escalate:
             if _is_older(entry.first, step.after, now):
-                yield from ((c, Told.ESCALATED) for c in step.channels if c not in entry.told)
+                yield from ((c, Tidings.ESCALATED) for c in step.channels if c not in entry.told)
         for channel in route.everyone if route.remind else ():
             if _is_older(entry.told.get(channel), route.remind, now):
-                yield channel, Told.REMINDER
+                yield channel, Tidings.REMINDER
 
 
 def _is_older(at: datetime | None, seconds: float, now: datetime) -> bool:
@@ -201,12 +210,12 @@ def _is_older(at: datetime | None, seconds: float, now: datetime) -> bool:
 
 
 def _tell(
-    entry: Entry,
-    wanted: Mapping[str, Told],
+    entry: BookEntry,
+    wanted: Mapping[str, Tidings],
     text: str,
     now: datetime,
     former: Affair | None = None,
-) -> tuple[Entry, Tellings]:
+) -> tuple[BookEntry, Tellings]:
     """Number what is to be told, and note that it was ordered."""
     if not wanted:
         return entry, []
@@ -230,38 +239,36 @@ def begin(
     book: NoticeBook, affair: Affair, policy: NoticePolicy, now: datetime
 ) -> tuple[NoticeBook, Tellings]:
     """People may be told of it from now on, and are at once unless something holds it back."""
-    entry, tellings = book.entries.get(affair.id, Entry(affair)), Tellings()
+    entry, tellings = book.find(affair), Tellings()
     if not _is_folded(entry, affair, _find_causes(book)):
         entry, tellings = _look_at(replace(entry, returned=None), affair, policy, now)
-    return NoticeBook({**book.entries, affair.id: entry}), tellings
+    return replace(book, entries={**book.entries, affair.id: entry}), tellings
 
 
 def tell_again(
-    book: NoticeBook, affair: Affair, told: Told, text: str, policy: NoticePolicy, now: datetime
+    book: NoticeBook, affair: Affair, told: Tidings, text: str, policy: NoticePolicy, now: datetime
 ) -> tuple[NoticeBook, Tellings]:
     """Something happened to an affair: whoever was told of it hears of that, too. That it gets
     worse is held back as the first notice would be.
     """
-    known = book.entries.get(affair.id)
-    if known is None:  # nobody was told, and nobody has to be told of its end
-        if told in OVER:
-            return book, []
-        known = Entry(affair)
+    if affair.id not in book.entries and told in OVER:
+        return book, []  # nobody was told, and nobody has to be told of its end
+    known = book.find(affair)
     fresh = replace(known, affair=_rise(known, affair))
     if told in OPENING and policy.holds_back(fresh.affair, now):
-        return NoticeBook({**book.entries, affair.id: known}), []
-    wanted = _closing(known) if told is Told.CLOSED else dict.fromkeys(known.told, told)
+        return replace(book, entries={**book.entries, affair.id: known}), []
+    wanted = _closing(known) if told is Tidings.CLOSED else dict.fromkeys(known.told, told)
     former = None if fresh.affair.severity is known.affair.severity else known.affair
     fresh, tellings = _tell(_note(fresh, told, now), wanted, text, now, former)
     entries = {**book.entries, affair.id: fresh}
-    if told is Told.CLOSED:
+    if told is Tidings.CLOSED:
         del entries[affair.id]
-    return NoticeBook(entries), tellings
+    return replace(book, entries=entries), tellings
 
 
-def _note(entry: Entry, told: Told, now: datetime) -> Entry:
-    if told is Told.RECOVERED:
+def _note(entry: BookEntry, told: Tidings, now: datetime) -> BookEntry:
+    if told is Tidings.RECOVERED:
         return replace(entry, returned=now)
-    if told is Told.ACKNOWLEDGED:
+    if told is Tidings.ACKNOWLEDGED:
         return replace(entry, acknowledged=True)
     return entry

@@ -18,7 +18,7 @@ MOST_UNANSWERED = 2
 """A request that may have arrived and was not answered is repeated once."""
 
 
-class Fate(StrEnum):
+class NoticeFate(StrEnum):
     """What is to be done with a notice that was not delivered."""
 
     AGAIN = "again"
@@ -64,7 +64,7 @@ class Miss:
 
 def decide_retry(
     tries: Tries, miss: Miss, ordered: datetime, now: datetime, *, repeatable: bool
-) -> tuple[Fate, Tries]:
+) -> tuple[NoticeFate, Tries]:
     """What comes next. `repeatable`: the receiver knows a repetition by its key, so one more does
     no harm.
     """
@@ -74,12 +74,12 @@ def decide_retry(
     delay = max(grown, miss.retry_after or 0.0)
     after = Tries(failures, unanswered, now + timedelta(seconds=delay), miss.error)
     if miss.error_class is ErrorClass.PERMANENT:
-        return Fate.REFUSED, after
+        return NoticeFate.REFUSED, after
     if unanswered >= MOST_UNANSWERED:
-        return Fate.UNANSWERED, after
+        return NoticeFate.UNANSWERED, after
     if now - ordered >= KEPT:
-        return Fate.EXPIRED, after
-    return Fate.AGAIN, after
+        return NoticeFate.EXPIRED, after
+    return NoticeFate.AGAIN, after
 
 
 def write_tries(tries: Tries) -> Mapping[str, Any]:

@@ -9,21 +9,21 @@ from urllib.parse import quote
 
 from sentinel.core.fault import Severity
 from sentinel.core.foreign.visible import make_visible
-from sentinel.core.notice import OVER, RANKS, Affair, Notice, NoticeLabels, Told
+from sentinel.core.notice import OVER, RANKS, Affair, Notice, NoticeLabels, Tidings
 from sentinel.core.notice.book import Telling
 from sentinel.core.notice.storm import Heap
 
 MAX_TITLE, MAX_TEXT = 200, 2000
-_HEADS: Mapping[Told, str] = {
-    Told.OPENED: "",
-    Told.WORSE: "worse: ",
-    Told.ESCALATED: "not acknowledged: ",
-    Told.REMINDER: "still: ",
-    Told.EXHAUSTED: "a person has to act: ",
-    Told.ACKNOWLEDGED: "acknowledged: ",
-    Told.RELAPSED: "again: ",
-    Told.RECOVERED: "recovered: ",
-    Told.CLOSED: "closed: ",
+_HEADS: Mapping[Tidings, str] = {
+    Tidings.OPENED: "",
+    Tidings.WORSE: "worse: ",
+    Tidings.ESCALATED: "not acknowledged: ",
+    Tidings.REMINDER: "still: ",
+    Tidings.EXHAUSTED: "a person has to act: ",
+    Tidings.ACKNOWLEDGED: "acknowledged: ",
+    Tidings.RELAPSED: "again: ",
+    Tidings.RECOVERED: "recovered: ",
+    Tidings.CLOSED: "closed: ",
 }
 ALERT = "SentinelIncident"
 
@@ -88,7 +88,7 @@ def _first_line(text: str) -> str:
 
 def _write_text(telling: Telling) -> str:
     affair, lines = telling.affair, [telling.text]
-    if telling.text != affair.text and telling.told is not Told.OPENED:
+    if telling.text != affair.text and telling.told is not Tidings.OPENED:
         lines.append(f"it was: {affair.text}" if telling.told in OVER else affair.text)
     if affair.needed_by:
         many = f"{affair.needed_by} component{'s' * (affair.needed_by != 1)}"
@@ -108,7 +108,7 @@ def write_digest(channel: str, heap: Heap, head: Letterhead, now: datetime) -> N
     return Notice(
         key=f"digest/{head.platform}/{heap.number}/{worst.key}",
         channel=channel,
-        told=Told.DIGEST,
+        told=Tidings.DIGEST,
         affair=f"digest-{heap.number}",
         platform=head.platform,
         component="",
@@ -127,7 +127,7 @@ def write_test(channel: str, head: Letterhead, now: datetime) -> Notice:
     return Notice(
         key=f"test/{channel}/{now.isoformat()}",
         channel=channel,
-        told=Told.TEST,
+        told=Tidings.TEST,
         affair=f"test-{channel}",
         platform=head.platform,
         component="",

@@ -13,6 +13,8 @@ from sentinel.core.quantity import Bounds, format_bytes, format_duration
 Record = Mapping[str, Any]
 Facts = Mapping[str, Sequence[Record]]
 HOLDERS = ("backend", "slot", "prepared", "standby")
+WRAPAROUND = 2.1e9
+"""Transactions after which ids would come back: a server refuses to write shortly before."""
 COUNTERS = ("commits", "rollbacks", "deadlocks", "temp_bytes", "checksum_failures")
 
 
@@ -80,7 +82,7 @@ def _wraparound(record: Record, limits: PostgresLimits) -> Iterator[Fault]:
             yield _fault(
                 f"{what}_age",
                 {"database": record["db"]},
-                f"{what} age {age:.3g} of 2.1e+09, more than {limits.xid_age:.3g}",
+                f"{what} age {age:.3g} of {WRAPAROUND:.3g}, more than {limits.xid_age:.3g}",
                 "VACUUM (FREEZE) the oldest tables; find what holds the horizon (xmin_age)",
             )
 

@@ -75,6 +75,18 @@ class TaskFleet:
         self.cleanup_failures: int = known.get("cleanup_failures", 0)
         self.complaint = ("refused before the last restart", "the next try tells why")
         self._begun: dict[str, float] = {}
+        if known:
+            self._recall(known.get("pledged", ""))
+
+    def _recall(self, pledged: str) -> None:
+        """Tasks that were promised after this was stored, up to the one that was pledged last: each
+        may have been sent, and no other one gets its name.
+        """
+        prefix, _, number = pledged.rpartition(":")
+        last = int(number or 0)
+        for n in range(max(self.number, last - MAX_SUSPECTS) + 1, last + 1):
+            self.suspects[f"{prefix}:{n}"] = self.looked
+        self.number = max(self.number, last)
 
     def dump(self) -> dict[str, Any]:
         """JSON-able document. A suspect that was not decided yet goes on as promised."""

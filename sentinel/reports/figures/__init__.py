@@ -6,10 +6,9 @@ A figure that sentinel did not measure is None, and its `basis` says why; no fig
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 NOT_MEASURED = "not measured"
 
@@ -51,7 +50,8 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class Uptime:
     """How one component spent a period, in seconds. Both ratios are of the observed time, None
-    where nothing was observed: `up_ratio` is up alone, `working_ratio` is up and degraded.
+    where nothing was observed: `up_ratio` is up alone, `working_ratio` is up and degraded. `status`
+    is how it stands now, `owner` who answers for it.
     """
 
     component: str
@@ -62,6 +62,8 @@ class Uptime:
     up_ratio: float | None
     working_ratio: float | None
     spans: Sequence[Span] = ()
+    status: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,9 @@ class FaultFact:
     """One thing that was wrong with one subject, as often as it came back in the period.
 
     `began` is of the first time, `ended` of the last, None while it stands; `seconds` is how long
-    it stood in all. `low` and `high` are how many entries, tasks or rows it concerns.
+    it stood in all. `low` and `high` are how many entries, tasks or rows it concerns. `priority` is
+    the severity that its kind declares, `owner` who answers for the component, `command` the first
+    thing to type. `lost`: it tells of what is gone for good.
     """
 
     check: str
@@ -131,6 +135,10 @@ class FaultFact:
     high: float | None = None
     cure: Sequence[str] = ()
     guidance: str = ""
+    lost: bool = False
+    priority: str = ""
+    owner: str = ""
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +190,111 @@ class Episode:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonAct:
+    """What a person did: a note in an incident, or an order from the audit log."""
+
+    at: datetime
+    by: str
+    action: str
+    subject: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PositionFact:
+    """How far a log was before and after a failure. `went_back` is None where one is unknown."""
+
+    name: str
+    check: str
+    unit: str
+    before: float | None
+    after: float | None
+    before_at: datetime | None
+    after_at: datetime | None
+    went_back: bool | None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFact:
+    """A target and what came of it; `met` is None where that is not measured or too little is
+    known.
+    """
+
+    name: str
+    target: float
+    actual: Figure
+    met: bool | None
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RiskFact:
+    """Something that runs out, and how near it is. `nearness` is 1 where it is called close, more
+    beyond; `share` of the whole is used, or `left` is left, in `unit`.
+    """
+
+    name: str
+    check: str
+    subject: str
+    nearness: float
+    share: float | None
+    left: float | None
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class RiskTable:
+    """What is close to a limit, what was looked at and is not, and what no check looks at."""
+
+    close: Sequence[RiskFact] = ()
+    far: Sequence[str] = ()
+    unmeasured: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrendPoint:
+    """The largest value of a stretch of time that ends at `at`."""
+
+    at: datetime
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrendFact:
+    """How a figure went over a period, as a curve; `target` is what it should stay below, if set."""
+
+    name: str
+    check: str
+    unit: str
+    points: Sequence[TrendPoint]
+    target: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """A step of the escalation path. `since` is the oldest incident that has stood so long, None
+    while none has.
+    """
+
+    after: float
+    who: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class RecoveryFacts:
-    """What a recovery report says. `incident` is None when there is nothing to report."""
+    """What a recovery report says. `incident` is None for a period over the whole platform, and
+    when there is nothing to report: then `period` is None, too.
+    """
 
     platform: str
     generated: datetime
     headline: str
     incident: Episode | None
     period: Period | None
+    summary: Sequence[str] = ()
+    episodes: Sequence[Episode] = ()
     impact: Sequence[Figure] = ()
     timeline: Sequence[TimelineLine] = ()
     faults: Sequence[FaultFact] = ()
@@ -199,6 +304,16 @@ class RecoveryFacts:
     gaps: Sequence[TimelineLine] = ()
     diagnoses: Sequence[Looked] = ()
     open_issues: Sequence[str] = ()
+    unaffected: Sequence[str] = ()
+    people: Sequence[PersonAct] = ()
+    agents: Sequence[AgentFact] = ()
+    losses: Sequence[Figure] = ()
+    lost: Sequence[FaultFact] = ()
+    positions: Sequence[PositionFact] = ()
+    targets: Sequence[TargetFact] = ()
+    risks: RiskTable = RiskTable()
+    trends: Sequence[TrendFact] = ()
+    escalation: Sequence[Calling] = ()
     next_update: datetime | None = None
     cut: int = 0
 
@@ -213,6 +328,7 @@ class ComponentFact:
     detail: str
     restarts: int
     action: str
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,25 +356,3 @@ class Throughput:
     ratio: float | None
     basis: str
     check: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ProgressFacts:
-    """What a progress report says."""
-
-    platform: str
-    generated: datetime
-    headline: str
-    since: datetime | None
-    throughput: Throughput
-    components: Sequence[ComponentFact] = ()
-    agents: Sequence[AgentFact] = ()
-    assignment: Sequence[Figure] = ()
-    delivery: Sequence[Figure] = ()
-    work: Sequence[Figure] = ()
-    blockers: Sequence[str] = ()
-    accepted: Sequence[AcceptedFault] = ()
-    next_update: datetime | None = None
-    totals: Mapping[str, Any] = field(default_factory=dict)
-    """What every figure stood at, by check: the next report takes its differences from it."""
-    cut: int = 0

@@ -11,12 +11,14 @@ from sentinel.core.model import Attempt, Incident, IncidentState, Transition
 from sentinel.core.quantity import format_duration
 from sentinel.reports.figures import Episode, Figure, Linked, Period, Uptime
 from sentinel.reports.figures.uptime import measure_uptime
-from sentinel.store import ComponentView, Reader, TimelineEntry
+from sentinel.store import ComponentView, Gap, Reader, TimelineEntry
 from sentinel.store.document import read_instant
 from sentinel.store.runbook import runbook_of
 
 MAX_INCIDENTS = 500
 """Newest incidents among which causes and symptoms are looked for."""
+MAX_SIGNS = 400
+"""Lines of a timeline among which the first sign is looked for: it is told when it opens."""
 _FIRST_SIGNS = ("failing_since", "died_at", "first_failure")
 
 
@@ -71,6 +73,16 @@ def link(incident: Incident) -> Linked:
     )
 
 
+def list_within(incidents: Sequence[Incident], period: Period) -> list[Incident]:
+    """Incidents that lasted within a period, oldest first."""
+    found = [
+        each
+        for each in incidents
+        if each.opened < period.ended and (each.closed is None or each.closed >= period.began)
+    ]
+    return sorted(found, key=lambda each: each.opened)
+
+
 def attempts_of(store: Reader, incidents: Sequence[Incident], now: datetime) -> list[Attempt]:
     """What was done to the components of incidents while these lasted, oldest first."""
     found: dict[tuple[str, int], Attempt] = {}
@@ -109,7 +121,7 @@ def describe_episode(
         opened=incident.opened,
         recovered=incident.recovered or incident.settled,
         closed=incident.closed,
-        detection=_detection(incident, store.timeline(incident.id)),
+        detection=_detection(incident, store.timeline(incident.id, most=MAX_SIGNS)),
         response=_response(cause or incident, attempts),
         recovery=_recovery(incident, now),
         spent=measure_ill_time(store, incident, now),
@@ -174,9 +186,15 @@ def measure_ill_time(store: Reader, incident: Incident, now: datetime) -> Uptime
 
 
 def measure_component(
-    store: Reader, name: str, period: Period, view: ComponentView | None
+    store: Reader,
+    name: str,
+    period: Period,
+    view: ComponentView | None,
+    gaps: Sequence[Gap] | None = None,
 ) -> Uptime:
-    """How one component spent a period, as far as sentinel saw it."""
+    """How one component spent a period, as far as sentinel saw it; `gaps` where the caller knows
+    more of them than the store.
+    """
     changes: list[Transition] = [
         change
         for change in store.transitions(since=period.began, subject=name)
@@ -186,7 +204,8 @@ def measure_component(
         status, since = Status.UNKNOWN, None
     else:
         status, since = read_status(view.present or view.status), view.present_since or view.since
-    return measure_uptime(name, period, changes, store.gaps(since=period.began), status, since)
+    blind = store.gaps(since=period.began) if gaps is None else gaps
+    return measure_uptime(name, period, changes, blind, status, since)
 
 
 def read_status(word: str) -> Status:

@@ -61,6 +61,7 @@ def describe_fault(spells: Sequence[StandingFault], now: datetime) -> FaultFact:
         high=None if count is None or count.hi >= MANY else float(count.hi),
         cure=list(fault.cure),
         guidance=fault.guidance,
+        lost=fault.loss is not None,
     )
 
 

@@ -1,10 +1,12 @@
-"""Since when sentinel watches."""
+"""Since when sentinel watches, and when it saw nothing."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sentinel.store import Reader
+from sentinel.errors import UsageError
+from sentinel.reports.figures import Period
+from sentinel.store import Gap, Reader, unobserved_since
 from sentinel.store.document import read_instant
 
 
@@ -15,3 +17,38 @@ def watch_began(store: Reader) -> datetime | None:
     except ValueError:
         return None
     return at if at.tzinfo else None
+
+
+def bound_period(began: datetime, ended: datetime | None, now: datetime) -> Period:
+    """From an instant to another one, at most to now. Raises UsageError for a period without time
+    in it.
+    """
+    last = min(ended or now, now)
+    if began >= last:
+        message = (
+            f"the period from {began:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC is empty"
+        )
+        raise UsageError(message, "begin it before now, and before its end")
+    return Period(began, last)
+
+
+def list_gaps(
+    store: Reader, period: Period, now: datetime, remembered: float | None = None
+) -> list[Gap]:
+    """When sentinel saw nothing within a period: stalled, stopped, not begun yet, not running now;
+    and the time of which the store has forgotten what happened, `remembered` seconds ago.
+    """
+    gaps = [gap for gap in store.gaps(since=period.began) if gap.began < period.ended]
+    began, beat = watch_began(store), unobserved_since(store, now)
+    if began is not None and began > period.began:
+        gaps.append(Gap(period.began, began, "sentinel did not watch yet"))
+    if remembered is not None and (kept := now - timedelta(seconds=remembered)) > period.began:
+        gaps.append(Gap(period.began, kept, "what happened then is no longer remembered"))
+    if beat is not None and beat < period.ended:
+        gaps.append(Gap(max(beat, period.began), period.ended, "sentinel does not run"))
+    return sorted(gaps, key=lambda gap: gap.began)
+
+
+def last_look(store: Reader, now: datetime) -> datetime:
+    """Until when somebody looked: what nobody saw is no time without work."""
+    return unobserved_since(store, now) or now

@@ -9,18 +9,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sentinel.core.foreign.visible import make_document_visible
+from sentinel.errors import SentinelError
 from sentinel.reports import find_report
 from sentinel.reports.paper.child import generate_apart
 from sentinel.reports.paper.inert import write_json
+from sentinel.reports.paper.pdf import PdfUnavailable, make_pdf
 from sentinel.reports.paper.templates import ReportSheet, TemplateBroken, generate
 
 FORMATS = ("md", "html", "json")
+"""What is always made."""
+PDF = "pdf"
+EVERY_FORMAT = (*FORMATS, PDF)
 MAX_BYTES = 1024 * 1024
 MAX_SECONDS = 60.0
 """A document of somebody's own template that takes longer is given up. It may need a dozen tries
@@ -32,16 +37,25 @@ Make = Callable[[Mapping[str, Any]], str]
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The documents by format, and what is wrong with the templates of those that are missing."""
+    """The documents by format, what is wrong with the templates of those that are missing, and the
+    facts that they were made from.
+    """
 
     texts: Mapping[str, str]
-    problems: Sequence[TemplateBroken] = ()
+    problems: Sequence[SentinelError] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    pdf: bytes | None = None
+
+    @property
+    def documents(self) -> Mapping[str, str | bytes]:
+        """Everything that was made, by format."""
+        return self.texts if self.pdf is None else {**self.texts, PDF: self.pdf}
 
     def complain(self) -> None:
-        """Raise one TemplateBroken that tells every problem; nothing when there is none."""
+        """Raise one error that tells every problem; nothing when there is none."""
         if self.problems:
             told = "; ".join(dict.fromkeys(problem.message for problem in self.problems))
-            raise TemplateBroken(told, self.problems[0].guidance)
+            raise type(self.problems[0])(told, self.problems[0].guidance)
 
 
 def render(
@@ -52,21 +66,27 @@ def render(
     *,
     max_bytes: int = MAX_BYTES,
 ) -> Rendered:
-    """The report in each format, every one at most `max_bytes` long.
+    """The report in each format, every text at most `max_bytes` long; PDF is made of the HTML.
 
     `facts` is the JSON document of `collect`. What is too long loses the ends of its longest lists,
     and says how many lines were cut. Raises UsageError for a report that is not there.
     """
-    clean, texts, problems = make_document_visible(facts), dict[str, str](), list[TemplateBroken]()
+    clean, texts, problems = make_document_visible(facts), dict[str, str](), list[SentinelError]()
     shipped = find_report(name).templates
-    for form in formats:
+    for form in dict.fromkeys("html" if form == PDF else form for form in formats):
         try:
             texts[form] = _fit(
                 _maker(ReportSheet(name, form, shipped, templates)), clean, max_bytes
             )
         except TemplateBroken as error:
             problems.append(error)
-    return Rendered(texts, problems)
+    pdf = None
+    if PDF in formats and "html" in texts:
+        try:
+            pdf = make_pdf(texts["html"])
+        except PdfUnavailable as error:
+            problems.append(error)
+    return Rendered(texts, problems, clean, pdf)
 
 
 def _maker(sheet: ReportSheet) -> Make:

@@ -9,8 +9,12 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from sentinel.core.quantity import format_duration
+from sentinel.core.quantity import format_bytes, format_duration
 from sentinel.reports.figures import NOT_MEASURED
+from sentinel.reports.paper.picture.network import draw_network
+from sentinel.reports.paper.picture.timeline import draw_timeline
+from sentinel.reports.paper.picture.trend import draw_trend
+from sentinel.reports.paper.picture.uptime import draw_key, draw_uptime
 
 FINE_FROM = 0.99
 """From here on each part of a thousandth counts."""
@@ -71,9 +75,11 @@ def show_span(low: float | None, high: float | None) -> str:
 
 
 def show_number(value: float | None, unit: str = "") -> str:
-    """A number in its unit: a count, `ratio` or `seconds`."""
+    """A number in its unit: a count, `ratio`, `bytes` or `seconds`."""
     if unit == "ratio":
         return show_ratio(value)
+    if unit == "bytes" and value is not None:
+        return format_bytes(value)
     return (
         (NOT_MEASURED if value is None else show_seconds(value))
         if unit == "seconds"
@@ -89,7 +95,28 @@ def show_figure(figure: Mapping[str, Any]) -> str:
     return f"{show_number(low, unit)} – {show_number(high, unit)}"
 
 
+def show_position(value: float | None, unit: str = "") -> str:
+    """How far a log is: bytes as PostgreSQL writes them, `0/16B3740`."""
+    if value is None:
+        return NOT_MEASURED
+    if unit != "bytes":
+        return show_count(value)
+    return f"{int(value) >> 32:X}/{int(value) & 0xFFFFFFFF:X}"
+
+
+def show_met(met: bool | None) -> str:
+    """Whether a target was reached, in words: colour alone says nothing on paper."""
+    return "not known" if met is None else "yes" if met else "no"
+
+
 FILTERS = {
+    "uptime_bar": draw_uptime,
+    "key": draw_key,
+    "timeline_picture": draw_timeline,
+    "network_picture": draw_network,
+    "trend_picture": draw_trend,
+    "met": show_met,
+    "position": show_position,
     "commands": show_commands,
     "instant": show_instant,
     "day_time": show_time,

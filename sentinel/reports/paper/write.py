@@ -12,11 +12,11 @@ from typing import Any
 from sentinel.errors import StateError
 from sentinel.reports import ReportRequest
 from sentinel.reports.paper.collect import collect
-from sentinel.reports.paper.render import FORMATS, Rendered, render
+from sentinel.reports.paper.render import EVERY_FORMAT, FORMATS, Rendered, render
 from sentinel.store import Store
 
 _FILE = re.compile(
-    rf"\.?[a-z][\w-]*-(\d{{8}}T\d{{6}}Z)(-\d+)?\.({'|'.join(FORMATS)})(\.draft)?", re.ASCII
+    rf"\.?[a-z][\w-]*-(\d{{8}}T\d{{6}}Z)(-\d+)?\.({'|'.join(EVERY_FORMAT)})(\.draft)?", re.ASCII
 )
 
 
@@ -35,7 +35,7 @@ def write_report(
     """
     facts = collect(store, name, now, request)
     rendered = render(name, facts, formats, templates)
-    return keep_report(store, name, now, folder, facts, rendered.texts), rendered
+    return keep_report(store, name, now, folder, facts, rendered.documents), rendered
 
 
 def keep_report(
@@ -44,9 +44,9 @@ def keep_report(
     now: datetime,
     folder: Path,
     facts: dict[str, Any],
-    texts: Mapping[str, str],
+    texts: Mapping[str, str | bytes],
 ) -> list[Path]:
-    """Write `<folder>/<kind>-<UTC stamp>.{md,html,json}` and remember them in the store; the paths.
+    """Write `<folder>/<kind>-<UTC stamp>.{md,html,json,pdf}` and remember them in the store; the paths.
 
     A report never replaces another one: a second one in the same second gets a number. Raises
     StateError when the folder can't be written; then nothing is remembered.
@@ -81,7 +81,7 @@ def forget_reports(folder: Path, before: datetime, most: int = 100) -> int:
     return removed
 
 
-def _write(texts: Mapping[str, str], folder: Path, stem: str) -> list[Path]:
+def _write(texts: Mapping[str, str | bytes], folder: Path, stem: str) -> list[Path]:
     """Whole files or none under a name that is free: a reader never sees half a report."""
     number, name = 1, stem
     while any((folder / f"{name}.{form}").exists() for form in texts):
@@ -91,7 +91,7 @@ def _write(texts: Mapping[str, str], folder: Path, stem: str) -> list[Path]:
     for form, text in texts.items():
         path = folder / f"{name}.{form}"
         draft = folder / f".{path.name}.draft"
-        draft.write_text(text, encoding="utf-8")
+        draft.write_bytes(text.encode() if isinstance(text, str) else text)
         draft.rename(path)
         paths.append(path)
     return paths

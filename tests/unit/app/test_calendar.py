@@ -44,6 +44,7 @@ class Bench:
             SimpleNamespace(call=call),
             SimpleNamespace(metrics=self.metrics),
             SimpleNamespace(),
+            {},
             self.wall,
         )
         self.jobs = self.calendar._jobs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,29 @@ import pytest
 from sentinel.app import ordering
 from sentinel.config import load
 from sentinel.core.fault import Fault, Status
-from sentinel.core.model import Finding, Result
+from sentinel.core.model import Check, Finding, Result
+from sentinel.engine.runner import Runner
+from sentinel.probes import Kind
+
+
+async def test_of_two_that_are_down_the_heavier_one_is_the_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the daemon has it: what somebody must hear of first comes first."""
+    light, heavy = (key for key in ("slow", "wrong_status"))
+    faults = tuple(Fault(key, {}, Status.DOWN, key) for key in (light, heavy))
+    seen = Finding(Status.DOWN, "slow; and 1 more; answered 500", faults=faults)
+
+    async def run(_self: Runner, check: Check, _kind: Kind) -> Result:
+        return Result(check.name, seen, datetime.now(UTC), 0.1, "0" * 32)
+
+    monkeypatch.setattr(Runner, "run", run)
+    (tmp_path / "sentinel.yaml").write_text(
+        "resources: {web: {http: 'http://127.0.0.1:1'}}\ncomponents: {api: {resource: web}}\n"
+        "checks: [{name: web, kind: http, component: api}]\n"
+    )
+    _, finding = await ordering.run_check(load(tmp_path), None, "web")
+    assert finding.detail == "wrong_status; and 1 more; answered 500"
 
 
 async def test_it_says_what_to_do(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

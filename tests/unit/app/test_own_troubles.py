@@ -74,3 +74,11 @@ def test_lines_that_were_dropped(world: World) -> None:
     world.dropped, world.seconds = 1300, 0.0
     assert "1,300 lines" in world.troubles.look()[0]
     assert world.metrics.log_dropped.value == 1300
+
+
+def test_runs_that_were_left_out_are_a_trouble_of_ours(world: World) -> None:
+    """How many, whom it hit first, and what helps."""
+    world.metrics.shed += 1234
+    (said,) = world.troubles.look()
+    assert said.startswith("sentinel itself: it does not keep up: 1,234 runs of checks")
+    assert "longer intervals" in said

@@ -15,7 +15,7 @@ from sentinel.engine.dispatcher import Dispatcher
 from sentinel.engine.notifier import NoticeRules, Notifier
 from sentinel.engine.picture import Picture
 from sentinel.engine.upkeep import Upkeep
-from sentinel.notify import Channel, ChannelOptions, ChannelRoom
+from sentinel.notify import Channel, ChannelOptions, ChannelRoom, load_channels
 from sentinel.store import Changes
 
 
@@ -52,6 +52,14 @@ def make_dispatcher(store, recorder, metrics, clock, actions=None, picture=None)
     return Dispatcher(store, recorder, metrics, notifier, upkeep, actions or {}, clock.utcnow)
 
 
+class Real:
+    """A channel of the shelf with options; `patience` is the deadline of its requests."""
+
+    def __init__(self, kind: str, patience: float = 5.0, **options) -> None:
+        self.channel, self.patience = load_channels()[kind], patience
+        self.options = self.channel.options.model_validate(options)
+
+
 class Desk:
     """A dispatcher, the picture that it reads, and receivers by name."""
 
@@ -70,8 +78,8 @@ class Desk:
             Courier(
                 name,
                 receiver.channel,
-                ChannelOptions(),
-                ChannelRoom(name),
+                getattr(receiver, "options", ChannelOptions()),
+                ChannelRoom(name, self.clock.utcnow, getattr(receiver, "patience", 5.0)),
                 self.metrics,
                 self.dispatcher.note,
                 self.clock.utcnow,

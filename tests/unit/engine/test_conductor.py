@@ -67,7 +67,7 @@ class Platform:
             self.picture.add_check(check, plain, None)
             await self.remediator.manage(self.picture.components[name], self.drivers[name], None)
         self.beat = asyncio.create_task(self._look())
-        while any(driver.pid is None for driver in self.drivers.values()):
+        while len(self.engine.fleet.started) < len(CHAIN):
             await asyncio.sleep(0.01)
 
     async def _look(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sentinel.core.model import ErrorClass
 from sentinel.core.order import Answer, Order
 from sentinel.errors import NotDelivered, StateError
+from sentinel.notify import ChannelOptions
 from sentinel.store import Changes
 from tests.unit.engine.notices import Desk, Receiver, make_dispatcher
 
@@ -282,3 +283,33 @@ async def test_an_operators_order_is_not_done_again_because_the_disk_is_full(
             await dispatcher.drain()
     await dispatcher.drain()
     assert (calls, store.order_outcome("k")) == (["k"], Answer.done("reset"))
+
+
+async def test_a_dead_mans_switch_hears_only_of_a_sentinel_that_works(
+    store, recorder, metrics, clock
+):
+    """A state that can't be written, or checks that stand still: silence is the message."""
+    calls = []
+
+    async def beat(*_):
+        calls.append(1)
+
+    class Every(ChannelOptions):
+        every: float = 0.01
+
+    desk = Desk(store, recorder, metrics, clock, rig=Receiver(beat=beat))
+    desk.receivers["rig"].options = Every()
+    await desk.open()
+    courier = desk.dispatcher.couriers["rig"]
+    async with asyncio.timeout(10):
+        while len(calls) < 2:
+            await asyncio.sleep(0.01)
+        courier.is_well = lambda: False
+        await asyncio.sleep(0.02)  # what was under way
+        calls.clear()
+        await courier._beat()
+        assert calls == []
+        courier.is_well = lambda: True
+        while not calls:
+            await asyncio.sleep(0.01)
+    await desk.close()

@@ -32,8 +32,11 @@ from sentinel.core.model import (
     Term,
 )
 from sentinel.engine.picture import LONG_AGO, Picture, WatchedCheck
+from sentinel.engine.runbooks import OwnRunbooks
+from sentinel.engine.views import Views
 from sentinel.metrics import Metrics
 from sentinel.probes import Context, Kind, Options
+from sentinel.store import ComponentView
 from tests.unit.engine.conftest import Clock
 
 FINE = Finding(Status.UP, "fine")
@@ -426,3 +429,46 @@ def test_a_clock_that_is_set_makes_nothing_older(clock: Clock, metrics: Metrics,
         assert clock.utcnow() - instant == timedelta(seconds=5)
     assert watched.fresh(clock.utcnow()) is Status.UP
     assert watched.at is LONG_AGO
+
+
+def shown(clock: Clock, status: Status) -> ComponentView:
+    """As people saw the bus an hour ago, when sentinel ended."""
+    long_ago = clock.utcnow() - timedelta(hours=1)
+    more = {"present": Status.DOWN, "present_since": long_ago}
+    return ComponentView("bus", status, long_ago, "x", (), "", None, 0, "", **more)
+
+
+@pytest.mark.parametrize(
+    ("now", "for_an_hour"), [(Status.DOWN, True), (Status.UP, False)], ids=["same", "other"]
+)
+def test_a_restart_of_sentinel_makes_nothing_younger(
+    metrics: Metrics, clock: Clock, now: Status, for_an_hour: bool
+) -> None:
+    """What is as it was is so since then; what has changed meanwhile, since it was seen."""
+    made, before = Picture(metrics, clock.utcnow), shown(clock, Status.DOWN)
+    made.add_component(Component("bus"), None, before=before)
+    made.set_status("bus", now, clock.utcnow())
+    since = before.since if for_an_hour else clock.utcnow()
+    assert (made.since["bus"], made.present_since["bus"]) == (since, since)
+    made.set_status("bus", Status.DEGRADED, clock.utcnow())
+    made.set_status("bus", Status.DOWN, clock.utcnow())
+    assert made.since["bus"] == clock.utcnow()
+
+
+@pytest.mark.parametrize("with_incident", [True, False])
+def test_nothing_healthy_is_told_of_what_is_down(
+    metrics: Metrics, clock: Clock, with_incident: bool
+) -> None:
+    """The first look after a restart of sentinel passes: what was wrong is known to the incident."""
+    made = Picture(metrics, clock.utcnow)
+    incident = Incident(
+        "i", "bus", clock.utcnow(), IncidentState.OPEN, Status.DOWN, "bus: refused", check="a"
+    )
+    made.add_component(Component("bus"), incident if with_incident else None)
+    made.add_check(check("a"), KIND, Health(Status.DOWN, clock.utcnow()))
+    watched = made.check("a")
+    assert watched is not None
+    watched.finding, watched.verdict = FINE, Status.UP
+    views = Views(made, None, OwnRunbooks(), str)  # type: ignore[arg-type] - nobody is asked
+    told = "refused" if with_incident else "passes again, not believed yet: fine"
+    assert views.describe_cause("bus").headline == told

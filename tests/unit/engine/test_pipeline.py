@@ -665,6 +665,17 @@ async def test_a_crossed_threshold_is_a_fault_of_its_subject(world):
     assert standing.fault.text == "queue a: lag is 30, the limit is 10"
 
 
+async def test_of_two_that_are_down_the_heavier_one_is_the_line(world):
+    """A limit of the configuration is no heavier than what its kind says must be heard of."""
+    levels = Threshold("lag", down=Level(10, 5))
+    world.picture.add_check(world.check("bus", AT_ONCE, (levels,)), kind(), None)
+    said = "it does not answer; since noon"
+    broken = (Fault("broken", {}, DOWN, "it does not answer"),)
+    await world.see("bus", DOWN, said, rows=[Row({"queue": "a"}, {"lag": 30.0})], faults=broken)
+    (view,) = [each for each in world.store.checks() if each.name == "bus-check"]
+    assert view.detail == "it does not answer; and 1 more; since noon"
+
+
 async def test_more_subjects_than_can_be_kept_are_counted_all_the_same(world):
     """The list is cut, and says so; the figure is not too low, also while nobody can look."""
     many = tuple(silent(f"agent-{n}") for n in range(700))

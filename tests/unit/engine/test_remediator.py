@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from sentinel.core.model import Attempt
 from sentinel.core.remediation.breaker import Breaker
 from sentinel.core.remediation.restart import Reason
 from sentinel.engine.requests import describe_budget
+from sentinel.errors import StateError
 from sentinel.metrics import Metrics
 from sentinel.remediation import Outcome
 from sentinel.store.sqlite import SqliteStore
@@ -445,6 +447,35 @@ async def test_a_second_sentinel_fences_the_first(house: House) -> None:
     house.automation.fence(view.reason)
     await house.consider()
     assert house.reason is Reason.FENCED
+
+
+async def test_a_tick_writes_when_it_is_time_or_when_nobody_knows(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether somebody has taken over costs no write; after an error the ledger is tried at once."""
+    signs: list[bool] = []
+    plain = house.store.newest_epoch
+
+    def note(member: str, at: datetime | None = None) -> int:
+        signs.append(at is not None)
+        return plain(member, at)
+
+    monkeypatch.setattr(house.store, "newest_epoch", note)
+    for _ in range(4):
+        await house.coordinator.tick(Placement())
+        house.clock.now += 10
+    assert signs == [True, False, False, True]
+
+    def refuse(*_given: object) -> None:
+        raise StateError("the disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(house.store, "claim_attempt", refuse)
+        intent = house.engine.journal.intend(house.worker, "i", 1, "x")
+        assert isinstance(await house.engine.journal.claim(intent, house.worker), Refused)
+    await house.coordinator.tick(Placement())
+    await house.coordinator.tick(Placement())
+    assert signs[4:] == [True, False]
 
 
 async def test_the_ledger_keeps_the_cap_by_itself(house: House) -> None:

@@ -33,6 +33,7 @@ class Minutes:
         self.picture.add_check(_check("tasks"), ASSIGNMENT, None)
         self.rolled = RollUps(self.picture)
         self.written: list[Sample] = []
+        """Readings of tasks that were late; that none was unassigned is told by another row."""
 
     def see(self, late: float | None, minutes: int = 1) -> None:
         """So many tasks were late so far; None: it can't be known."""
@@ -41,7 +42,7 @@ class Minutes:
         assert watched is not None
         watched.finding = Finding(Status.UP, "", rows)
         for _ in range(minutes):
-            self.written += self.rolled.take()
+            self.written += [each for each in self.rolled.take() if each.labels]
             self.now += MINUTE
 
     def rows(self) -> list[tuple[int, float]]:
@@ -54,11 +55,13 @@ def test_only_what_a_report_reads_of_the_past() -> None:
     times = Histogram((1.0,), (2,), 2, 0.5)
     rows = [
         Row(LATE, {"settled": 3.0}),
+        Row({**LATE, "outcome": "in_deadline"}, {"settled": 99.0}),
         Row({"queue": "q"}, {"unassigned": 7.0, "assignment_seconds": times}),
     ]
     finding = Finding(Status.UP, "", rows)
     watched = WatchedCheck(_check("tasks"), ASSIGNMENT, Health(), finding=finding)
-    assert find_totals(watched) == {("settled", tuple(LATE.items())): 3.0}
+    known = {("settled", tuple(LATE.items())): 3.0, ("settled", ()): 0.0}
+    assert find_totals(watched) == known, "none was unassigned"
     agents = Finding(Status.UP, "", [Row({"agent": "a"}, {"agent_tasks_completed": 9.0})])
     assert not find_totals(WatchedCheck(_check("r"), REGISTRY, Health(), finding=agents))
     assert not find_totals(WatchedCheck(_check("tasks"), ASSIGNMENT, Health()))
@@ -72,7 +75,7 @@ def test_a_total_that_rests_has_two_readings() -> None:
         minutes.see(late)
     minutes.see(5, minutes=10)
     assert minutes.rows() == [(0, 3), (29, 3), (30, 4), (31, 5)]
-    minutes.written += minutes.rolled.end()
+    minutes.written += [each for each in minutes.rolled.end() if each.labels]
     assert minutes.rows()[-1] == (41, 5)
     assert not minutes.rolled.end()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager
 
 import pytest
@@ -234,6 +235,69 @@ async def test_a_silently_dead_check_is_noticed(scheduler, runs, clock, ran_befo
     assert scheduler.overdue() == ["a"]
     await runs.end()
     assert scheduler.overdue() == []
+
+
+async def press(scheduler, clock, runs, seconds, cost):
+    """Looks at a schedule whose loop takes so many seconds for each run: until it is through with
+    them it looks no more.
+    """
+    end = clock.now + seconds
+    while clock.now < end:
+        before = len(runs.started)
+        scheduler._start_due()
+        await runs.end()
+        clock.now += max((len(runs.started) - before) * cost, 0.005)
+
+
+async def test_overload_leaves_out_who_asks_most_and_counts_it(scheduler, runs, clock, metrics):
+    """At twice of what can be done: what runs every second gives way to what runs every half minute,
+    and to what others rest on, fairly among equals; the work goes on at its full rate, and each slot
+    that was left out is counted.
+    """
+    scheduler.is_critical = lambda each: each.name == "critical"
+    names = ["critical", *(f"often{n}" for n in range(100)), *(f"seldom{n}" for n in range(5))]
+    begin, cost = clock.now, 0.02
+    for name in names:
+        scheduler.add(check(name, every=30.0 if name.startswith("seldom") else 1.0))
+        metrics.add_check(check(name))
+    await press(scheduler, clock, runs, 20.0, cost)
+    so_far, since = len(runs.started), clock.now
+    await press(scheduler, clock, runs, 100.0, cost)
+    counts = Counter(runs.started)
+    often = [counts[f"often{n}"] for n in range(100)]
+    assert counts["critical"] > 1.4 * max(often)
+    assert all(counts[f"seldom{n}"] >= 3 for n in range(5))
+    assert max(often) < 1.5 * min(often)
+    assert (len(runs.started) - so_far) * cost > 0.88 * (clock.now - since)
+    assert metrics.shed > 0
+    slots = sum(
+        (each.due - first_due(name, each.check.every, begin)) / each.check.every
+        for name, each in scheduler._entries.items()
+    )
+    assert len(runs.started) + skipped(metrics) == pytest.approx(slots, abs=0.01)
+
+
+async def test_what_is_due_within_a_grain_is_begun_together(runs, metrics):
+    """The loop does not turn for each of a thousand checks: one look begins several."""
+    runs.gate.set()
+    looks = []
+    scheduler = Scheduler(runs, asyncio.get_running_loop().time, metrics)
+    take = Scheduler._take_due
+
+    def looked(self, now):
+        found = take(self, now)
+        looks.append(len(found))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Scheduler, "_take_due", looked)
+        for n in range(200):
+            scheduler.add(check(f"c{n}", every=0.2))
+        async with looping(scheduler), asyncio.timeout(10):
+            while len(runs.started) < 400:
+                await asyncio.sleep(0.01)
+    assert sum(looks) >= 400
+    assert max(looks) > 1
 
 
 @asynccontextmanager

@@ -163,7 +163,7 @@ async def test_a_full_disk_is_said_on_the_page(house):
     (held,) = held_back(present)
     assert held["reason"] == Reason.JOURNAL_UNWRITABLE
     assert "full" in held["text"]
-    assert "look at the disk" in held["text"]
+    assert "make room on the disk" in held["text"]
     assert present.meta("filler") == "x" * 200_000
     assert house.store.meta("filler") is None
 

@@ -140,7 +140,8 @@ def test_states_of_threads() -> None:
     assert read_thread_state(ids[0]) == "S"
     asleep.set()
     thread.join()
-    assert read_thread_state(ids[0]) == ""
+    while read_thread_state(ids[0]):  # joined before the system has forgotten it
+        time.sleep(0.001)
 
 
 @pytest.fixture

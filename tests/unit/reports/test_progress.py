@@ -11,8 +11,8 @@ from sentinel.core.fault import Fault, StandingFault, Status
 from sentinel.core.model import Incident, IncidentState
 from sentinel.probes import load_kinds
 from sentinel.reports import ReportRequest
-from sentinel.reports.figures import ProgressFacts
 from sentinel.reports.figures.totals import BASELINE, make_baseline
+from sentinel.reports.figures.work import ProgressFacts
 from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.render import render
 from sentinel.reports.progress import progress_facts

@@ -14,8 +14,8 @@ import pytest
 
 from sentinel.errors import StateError
 from sentinel.probes import load_kinds
-from sentinel.store.database import SCHEMA_VERSION
 from sentinel.store.folder import FILE
+from sentinel.store.schema import SCHEMA_VERSION
 from sentinel.store.sqlite import SqliteStore
 
 STATES = Path(__file__).with_name("states")

@@ -230,7 +230,8 @@ def find_mishaps(window: Window) -> list[Fault]:
     for each in reversed(window.mishaps):
         fault = _make_mishap(window, each)
         later = found.get(fault.identity)
-        found[fault.identity] = fault if later is None else add_cures(later, fault.cure)
+        if later is None or not (later.mended or fault.mended):
+            found[fault.identity] = fault if later is None else add_cures(later, fault.cure)
     return list(found.values())
 
 
@@ -252,12 +253,17 @@ def _make_mishap(window: Window, mishap: Mishap) -> Fault:
         cure=cure,
         guidance=guidance,
         parameters=subject,
+        mended=mishap.mended,
     )
 
 
 def _cure_mishap(mishap: Mishap) -> tuple[tuple[str, ...], str]:
     """What to type, and what to look for: only a group that was moved can be put back."""
     stream, looks = quote(mishap.stream), "compare producers, trimming (MAXLEN) and consumers"
+    if mishap.mended:
+        return (_show_groups((mishap.stream, mishap.group)),), (
+            "nothing more to do where all of them were still there: accept it"
+        )
     if mishap.back:
         look = f"XRANGE {stream} ({mishap.back} + COUNT 10"
         put_back = f"XGROUP SETID {stream} {quote(mishap.group)} {mishap.back}"
@@ -291,6 +297,10 @@ def note_group_gone(stream: str, group: str, delivered: Id) -> Mishap:
 def note_skip(stream: str, group: str, skip: Skip) -> Mishap:
     """A group that was moved over entries that nobody had read."""
     count = skip.count
+    if skip.returned:
+        mended = f"put back to {format_id(skip.start)}"
+        text = f"{describe_place(stream, group)} was {mended}"
+        return Mishap(SKIPPED, stream, group, text, mended=mended)
     entries = "entry" if count == Bounds(1, 1) else "entries"
     span = f"from {format_id(skip.start)} to {format_id(skip.end)}"
     text = f"{describe_place(stream, group)} was moved over {count} unread {entries}, {span}"
@@ -405,7 +415,7 @@ def _of_group(
     """A fault of one group that is late: who reads it, and what does it hold?"""
     place = " ".join(map(quote, pair))
     looks: tuple[str, ...] = ()
-    if all(pair):
+    if any(pair):  # either of them may be empty
         looks = (f"XINFO CONSUMERS {place}", f"XPENDING {place} - + 10")
     if looks and (missing or not is_literal(pair[1])):
         looks = (_show_groups(pair),)

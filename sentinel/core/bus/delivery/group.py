@@ -109,7 +109,20 @@ class GroupAccount:
             # what may have gone before the group was there is no certain loss of its, ever
             self.doubt = max(self.doubt, step.gap.hi)
         self.fresh = False
-        return skip if skip is not None and skip.told else None
+        return self._tell_move(skip, now, before)
+
+    def _tell_move(
+        self, skip: Skip | None, now: GroupView, before: GroupView | None
+    ) -> Skip | None:
+        """What people are told: that the group was moved over unread entries, or put back."""
+        moved_from = self.losses.moved_from
+        if skip is not None and skip.told:
+            self.losses.moved_from = min(skip.start, moved_from or skip.start)
+            return skip
+        if before is None or moved_from is None or now.last_delivered > moved_from:
+            return None
+        self.losses.moved_from = None
+        return Skip(0, 0, now.last_delivered, before.last_delivered, told=True, returned=True)
 
     def follow(self, step: SnapshotStep, now: GroupView, before: GroupView) -> bool:
         """Take a plain snapshot in: nothing can have been lost or dropped, so that those figures

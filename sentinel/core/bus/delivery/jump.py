@@ -27,6 +27,8 @@ class Skip:
     certain: bool = False
     counted: bool = False
     told: bool = False
+    returned: bool = False
+    """It is none: the group was put back over all that it had been moved over."""
 
     def covers(self, position: Bounds) -> bool:
         """Whether nothing up to there is known to have been delivered."""

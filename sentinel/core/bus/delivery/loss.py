@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sentinel.core.bus.delivery.stream import NOTHING
+from sentinel.core.bus.delivery.stream import NOTHING, Id
 from sentinel.core.quantity import Bounds
 
 Segment = tuple[int, int]
@@ -61,6 +61,8 @@ class Losses:
     skips: list[Segment] = field(default_factory=list)
     blurs: list[Drop] = field(default_factory=list)
     past_blurred: int = 0
+    moved_from: Id | None = None
+    """Where the group stood before it was moved over unread entries, until it is put back there."""
 
     def __bool__(self) -> bool:
         """Whether anything is noted that is not yet past."""
@@ -69,7 +71,8 @@ class Losses:
     @property
     def spotless(self) -> bool:
         """Whether nothing was ever noted."""
-        return not (self or self.past.hi or self.past_dropped or self.past_blurred)
+        past = self.past.hi or self.past_dropped or self.past_blurred
+        return not (self or past or self.moved_from)
 
     def add_certain(self, after: int, upto: int) -> int:
         """Note ranks that were removed unread; gives their number. Callers pass each rank once."""
@@ -269,6 +272,7 @@ class Losses:
             "open": [each.open for each in self.possible],
             "skips": [list(segment) for segment in self.skips],
             "blurs": [[blur.after, blur.upto, blur.count] for blur in self.blurs],
+            "moved_from": list(self.moved_from) if self.moved_from else None,
         }
 
     @classmethod
@@ -277,6 +281,7 @@ class Losses:
         lo, hi, dropped, *blurred = document["past"]
         possible = document["possible"]
         marks = document.get("open", [False] * len(possible))
+        moved_from = document.get("moved_from")
         return cls(
             [(after, upto) for after, upto in document["certain"]],
             [
@@ -288,7 +293,8 @@ class Losses:
             dropped,
             [(after, upto) for after, upto in document.get("skips", ())],
             [Drop(*each) for each in document.get("blurs", ())],
-            *blurred,
+            past_blurred=blurred[0] if blurred else 0,
+            moved_from=(moved_from[0], moved_from[1]) if moved_from else None,
         )
 
     def _free(self, after: int, upto: int) -> int:

@@ -28,6 +28,8 @@ class Mishap:
     """How many entries it took, at least and at most."""
     back: str = ""
     """The id at which a group stood before it was moved, or ""."""
+    mended: str = ""
+    """What undid those before it, in words."""
 
     def __str__(self) -> str:
         return self.text
@@ -233,7 +235,9 @@ def _dump_share(pair: Pair, share: Share) -> list[Any]:
 def _dump_tally(each: Tally, pairs: set[Pair]) -> list[Any]:
     shares = [_dump_share(pair, each.shares[pair]) for pair in sorted(pairs & each.shares.keys())]
     losses = [[*pair, count] for pair, count in each.losses.items()]
-    mishaps = [[m.key, m.stream, m.group, m.text, m.low, m.high, m.back] for m in each.mishaps]
+    mishaps = [
+        [m.key, m.stream, m.group, m.text, m.low, m.high, m.back, m.mended] for m in each.mishaps
+    ]
     good = each.whole.good
     return [each.at, each.whole.size, good.lo, good.hi, losses, mishaps, shares]
 

@@ -68,6 +68,25 @@ def test_conservation_and_monotony_under_any_history(history):
         seen = {name: tally.total(name) for name in ("sent", *canary.SETTLED)}
 
 
+def test_what_was_forgotten_around_a_kill_is_not_judged():
+    """The memory may be older than the kill: what was on its way then has arrived since, perhaps.
+    Later the law is that of one life again.
+    """
+    tally = CanaryTally()
+    tally.absorb("sent", 5, 1)
+    tally.absorb("ok", 4, 1)
+    record = CanaryRecord({"mirror": dict(tally.mirror), "base": dict(tally.base)})
+    again = record.tally
+    for name in again.mirror:  # one more arrived, sentinel was killed, the server forgot everything
+        again.absorb(name, 0)
+    assert again.rebalance(0) == 0
+    assert (again.total("orphan_ok"), again.total("lost"), again.imbalance(0)) == (1, 0, 0)
+    again.absorb("sent", 1, 1)
+    again.absorb("sent", 0)
+    assert again.rebalance(0) == 1
+    assert again.total("lost") == 1
+
+
 def test_latencies_are_cumulative():
     """Buckets are ≤ their edge; +Inf is the total; the document restores them."""
     latencies = Latencies()

@@ -145,6 +145,26 @@ def test_a_subject_that_was_lost_as_a_whole_is_lost_once():
     assert again.present[0].fault.text.startswith("task 7: not published; stands until accepted")
 
 
+def test_a_loss_that_was_undone_stands_and_says_so():
+    """With its count and its severity; what is lost later is as it ever was, and nobody's loss is
+    not undone.
+    """
+    undone = replace(lost(None), mended="put back to 5-0", guidance="accept it", cure=("LOOK",))
+    assert look([], undone).present == ()
+    first = look([], lost(5, status=DOWN)).present
+    standing = look(first, undone, seconds=60).present
+    (known,) = (each.fault for each in look(standing, seconds=90).present)
+    assert (known.count, known.status) == (Bounds(5, 5), DOWN)
+    assert known.text.startswith(
+        "stream a: 5 lost unread, found at 2026-11-30 10:00:05 UTC; put back"
+    )
+    assert known.text.count("put back to 5-0") == 1
+    assert (known.guidance, known.cure[0]) == ("accept it", "LOOK")
+    assert known.cure[-1].startswith("sentinel faults accept delivery lost")
+    (more,) = (each.fault for each in look(standing, lost(2), seconds=120).present)
+    assert (more.count, more.mended) == (Bounds(7, 7), "")
+
+
 def test_what_can_be_repaired_ends_by_itself():
     """A fault that does not last is as it was."""
     late = Fault("late", {"stream": "a"}, DEGRADED, "late")
@@ -222,7 +242,13 @@ def test_only_open_losses_can_be_accepted():
     assert describe_extent(find_acceptable(seen, "lost", {})) == "27 of 2 subjects"
 
 
-@pytest.mark.parametrize("name", ["orders[1]", "a*", "what?", "it's", "two\nlines", "\x1b[31m"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "orders[1]", "a*", "what?", "it's", "two\nlines", "\x1b[31m",
+        pytest.param("'" * 290, id="many quotes"),
+    ],
+)  # fmt: skip
 def test_the_printed_command_accepts_its_own_loss_and_no_other(name):
     """Whatever a pattern, a shell or a terminal would make of the name."""
     seen = look((), lost(1, name), lost(1, "orders1"), lost(1, "a1"), lost(1, "whats")).present

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, time, timedelta
 
 from sentinel.core.fault import Severity, Status
-from sentinel.core.notice import Told, judge_severity
+from sentinel.core.notice import Tidings, judge_severity
 from sentinel.core.notice.maintenance import Maintenance
 from sentinel.core.notice.route import DayHours, EscalationStep, NoticeRoute
 from sentinel.core.notice.silence import Silence, keep_running
@@ -33,9 +33,9 @@ def test_recovery_is_told_to_those_who_were_told_and_its_end_is_not():
     case = Case(TEAM)
     case.begin(make())
     case.change(over=True)
-    assert case.tell(Told.RECOVERED) == ["team recovered"]
+    assert case.tell(Tidings.RECOVERED) == ["team recovered"]
     assert case.after(1.0) == []
-    assert case.tell(Told.CLOSED) == []
+    assert case.tell(Tidings.CLOSED) == []
     assert case.book.entries == {}
 
 
@@ -43,11 +43,11 @@ def test_its_end_is_told_when_asked_for():
     """And when nobody heard that it recovered, because it flapped."""
     case = Case(replace(TEAM, tell_close=True))
     case.begin(make())
-    case.tell(Told.RECOVERED)
-    assert case.tell(Told.CLOSED) == ["team closed"]
+    case.tell(Tidings.RECOVERED)
+    assert case.tell(Tidings.CLOSED) == ["team closed"]
     flapping = Case(TEAM)
     flapping.begin(make())
-    assert flapping.tell(Told.CLOSED) == ["team closed"]
+    assert flapping.tell(Tidings.CLOSED) == ["team closed"]
 
 
 def test_what_is_ended_by_another_word_is_closed():
@@ -64,12 +64,12 @@ def test_a_relapse_is_told():
     case = Case(TEAM)
     case.begin(make())
     case.change(over=True)
-    case.tell(Told.RECOVERED)
+    case.tell(Tidings.RECOVERED)
     case.change(over=False)
     assert case.after(1.0) == ["team relapsed"]
     assert case.after(1.0) == []
     case.change(over=True)
-    assert case.tell(Told.RECOVERED) == ["team recovered"]
+    assert case.tell(Tidings.RECOVERED) == ["team recovered"]
 
 
 def test_numbers_make_every_key_its_own():
@@ -78,7 +78,7 @@ def test_numbers_make_every_key_its_own():
     case.begin(make())
     for _ in range(3):
         case.change(over=True)
-        case.tell(Told.RECOVERED)
+        case.tell(Tidings.RECOVERED)
         case.change(over=False)
         case.after(1.0)
         keys += [each.key for each in case.tellings]
@@ -92,7 +92,7 @@ def test_escalation_until_somebody_acknowledges():
     case.begin(make())
     assert case.after(599.0) == []
     assert case.after(1.0) == ["lead escalated"]
-    assert case.tell(Told.ACKNOWLEDGED) == ["lead acknowledged", "team acknowledged"]
+    assert case.tell(Tidings.ACKNOWLEDGED) == ["lead acknowledged", "team acknowledged"]
     assert case.after(3600.0) == []
 
 
@@ -102,7 +102,7 @@ def test_nothing_is_escalated_that_is_over():
     case.begin(make())
     case.change(over=True)
     assert case.after(700.0) == []
-    case.tell(Told.RECOVERED)
+    case.tell(Tidings.RECOVERED)
     assert case.after(700.0) == []
 
 
@@ -111,7 +111,7 @@ def test_reminders_until_somebody_acknowledges():
     case = Case(replace(TEAM, remind=600.0, also=True), NoticeRoute(("quiet",)))
     case.begin(make())
     assert [case.after(300.0) for _ in range(4)] == [[], ["team reminder"], [], ["team reminder"]]
-    case.tell(Told.ACKNOWLEDGED)
+    case.tell(Tidings.ACKNOWLEDGED)
     assert case.after(3600.0) == []
 
 
@@ -124,7 +124,7 @@ def test_what_gets_worse_is_told_and_what_gets_better_is_not():
     assert case.tellings[0].former.severity is Severity.TICKET
     case.change(severity=Severity.TICKET, status="degraded")
     assert case.after(1.0) == []
-    case.tell(Told.RECOVERED)
+    case.tell(Tidings.RECOVERED)
     assert case.book.entries["i-bus"].affair.severity is Severity.PAGE
 
 
@@ -156,9 +156,9 @@ def test_a_silence_outlives_ten_flaps():
         told += case.begin(make(id=f"i-{n}"))
         told += case.after(30.0)
         case.change(over=True)
-        told += case.tell(Told.RECOVERED)
+        told += case.tell(Tidings.RECOVERED)
         told += case.after(30.0)
-        told += case.tell(Told.CLOSED)
+        told += case.tell(Tidings.CLOSED)
         case.affairs.clear()
     assert told == []
 
@@ -171,7 +171,7 @@ def test_nothing_of_a_silenced_affair_gets_worse_aloud():
     case.policy = replace(case.policy, silences=(silence,))
     case.change(severity=Severity.PAGE)
     assert case.after(1.0) == []
-    assert case.tell(Told.EXHAUSTED) == []
+    assert case.tell(Tidings.EXHAUSTED) == []
     assert case.after(60.0) == ["team worse"]
 
 
@@ -204,7 +204,7 @@ def test_an_outage_that_runs_into_maintenance_still_recovers():
     case.policy = replace(case.policy, maintenance=times)
     case.now = at(20)
     case.change(over=True)
-    assert case.tell(Told.RECOVERED) == ["team recovered"]
+    assert case.tell(Tidings.RECOVERED) == ["team recovered"]
     case.change(over=False, seen=at(30))
     assert case.after(30.0) == []
     case.change(seen=at(601))
@@ -245,5 +245,5 @@ def test_a_route_by_time_hands_over():
     other = Case(NoticeRoute(("office",), hours=day), NoticeRoute(("oncall",)))
     other.now = T0.replace(hour=17)
     other.begin(make())
-    other.tell(Told.ACKNOWLEDGED)
+    other.tell(Tidings.ACKNOWLEDGED)
     assert other.after(timedelta(hours=1).total_seconds()) == []

@@ -9,7 +9,7 @@ import pytest
 
 from sentinel.core.fault import Severity
 from sentinel.core.model import ErrorClass
-from sentinel.core.notice import Told
+from sentinel.core.notice import Tidings
 from sentinel.core.notice.book import Telling
 from sentinel.core.notice.maintenance import (
     Maintenance,
@@ -20,8 +20,8 @@ from sentinel.core.notice.maintenance import (
     last_end,
 )
 from sentinel.core.notice.retry import (
-    Fate,
     Miss,
+    NoticeFate,
     Tries,
     decide_retry,
     read_tries,
@@ -145,7 +145,8 @@ def test_spans_for_those_who_leave_them_out():
 def tellings(count: int, channel: str = "team") -> list[Telling]:
     """Many at once."""
     return [
-        Telling(make(f"api-{n}"), channel, Told.OPENED, 1, f"api-{n} is down") for n in range(count)
+        Telling(make(f"api-{n}"), channel, Tidings.OPENED, 1, f"api-{n} is down")
+        for n in range(count)
     ]
 
 
@@ -188,7 +189,7 @@ def test_delays_double_up_to_five_minutes():
     tries, delays = Tries(), []
     for _ in range(11):
         fate, tries = decide_retry(tries, Miss("x"), T0, T0, repeatable=False)
-        assert (fate, tries.not_before is not None) == (Fate.AGAIN, True)
+        assert (fate, tries.not_before is not None) == (NoticeFate.AGAIN, True)
         delays.append((tries.not_before - T0).total_seconds())
     assert delays == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
     _, asked = decide_retry(Tries(), Miss("x", retry_after=60.0), T0, T0, repeatable=False)
@@ -200,16 +201,16 @@ def test_delays_double_up_to_five_minutes():
 def test_what_ends_a_notice():
     """A refusal, two requests that nobody answered, a day; never what a person has to mend."""
     refused = Miss("400", ErrorClass.PERMANENT)
-    assert decide_retry(Tries(), refused, T0, T0, repeatable=True)[0] is Fate.REFUSED
+    assert decide_retry(Tries(), refused, T0, T0, repeatable=True)[0] is NoticeFate.REFUSED
     lost = Miss("no answer", arrived=True)
     fate, tries = decide_retry(Tries(), lost, T0, T0, repeatable=False)
-    assert (fate, tries.needs_proof) == (Fate.AGAIN, True)
-    assert decide_retry(tries, lost, T0, T0, repeatable=False)[0] is Fate.UNANSWERED
+    assert (fate, tries.needs_proof) == (NoticeFate.AGAIN, True)
+    assert decide_retry(tries, lost, T0, T0, repeatable=False)[0] is NoticeFate.UNANSWERED
     fate, same = decide_retry(Tries(), lost, T0, T0, repeatable=True)
-    assert (fate, same.needs_proof) == (Fate.AGAIN, False)
+    assert (fate, same.needs_proof) == (NoticeFate.AGAIN, False)
     ours = Miss("401", ErrorClass.OURS)
-    assert decide_retry(Tries(50), ours, T0, at(86399), repeatable=False)[0] is Fate.AGAIN
-    assert decide_retry(Tries(50), ours, T0, at(86400), repeatable=False)[0] is Fate.EXPIRED
+    assert decide_retry(Tries(50), ours, T0, at(86399), repeatable=False)[0] is NoticeFate.AGAIN
+    assert decide_retry(Tries(50), ours, T0, at(86400), repeatable=False)[0] is NoticeFate.EXPIRED
 
 
 def test_tries_are_written_and_read():
@@ -223,7 +224,9 @@ def test_a_notice_says_it_in_one_line_and_then_the_rest():
     """With what needs it, who found it, where to read on."""
     affair = make(dependants=37, needed_by=200, check="bus-tcp", runbook="port-unreachable")
     opened = write_notice(
-        Telling(affair, "team", Told.OPENED, 1, affair.text), Letterhead("trial", "https://x/"), T0
+        Telling(affair, "team", Tidings.OPENED, 1, affair.text),
+        Letterhead("trial", "https://x/"),
+        T0,
     )
     assert opened.title == "[trial] bus is down"
     assert opened.text.splitlines() == [
@@ -234,7 +237,7 @@ def test_a_notice_says_it_in_one_line_and_then_the_rest():
     ]
     assert opened.link == "https://x/incident/i-bus"
     over = write_notice(
-        Telling(affair, "team", Told.RECOVERED, 2, "bus is healthy"), Letterhead("trial"), T0
+        Telling(affair, "team", Tidings.RECOVERED, 2, "bus is healthy"), Letterhead("trial"), T0
     )
     assert over.title == "[trial] recovered: bus is healthy"
     assert over.text.startswith("bus is healthy\nit was: bus is down\n")
@@ -245,7 +248,7 @@ def test_a_notice_says_it_in_one_line_and_then_the_rest():
 def test_names_in_a_notice_neither_hide_nor_move():
     """Control and direction signs are written out; the title is one line, and bounded."""
     text = "bus\r\nX: y\x1b[2J\u202e" + "a" * 5000
-    notice = write_notice(Telling(make(), "team", Told.OPENED, 1, text), Letterhead("t"), T0)
+    notice = write_notice(Telling(make(), "team", Tidings.OPENED, 1, text), Letterhead("t"), T0)
     assert "\n" not in notice.title
     assert not {"\x1b", "\r", "\u202e"} & set(notice.title + notice.text)
     assert (len(notice.title), len(notice.text)) == (200, 2000)

@@ -75,6 +75,24 @@ def test_what_was_promised_before_a_kill_is_suspected() -> None:
     assert (forgotten.suspects, forgotten.record.sent) == ({}, 0)
 
 
+def test_what_was_pledged_after_it_was_stored_is_suspected() -> None:
+    """Each task between both may be on its way, and none gets its name once more."""
+    known = fleet()
+    send(known)
+    known.looked = 99.0
+    document = known.dump()
+    for _ in range(3):
+        known.accepted(send(known), "7")
+    known.promise("0")
+    life = fleet({**document, "pledged": known.promised}, OTHER)
+    prefix = token_prefix("0")
+    assert life.suspects == {f"{prefix}{EPOCH}:{n}": 99.0 for n in (2, 3, 4, 5)}
+    life.promise("0")
+    assert life.promised == f"{prefix}{EPOCH}:6"
+    far = fleet({**document, "pledged": f"{prefix}{EPOCH}:{9 * MAX_SUSPECTS}"})
+    assert len(far.suspects) == MAX_SUSPECTS
+
+
 def test_suspects_are_bounded() -> None:
     """The newest are kept."""
     known = fleet()

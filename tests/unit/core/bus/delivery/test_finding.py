@@ -191,6 +191,20 @@ def test_a_skip_counts_what_it_went_over():
     assert find_mishaps(Window.load(maybe.dump(), 60.0))[0].count == NONE
 
 
+def test_a_group_that_was_put_back_says_so_and_prints_no_other_way_back():
+    """Nor that of the moves before it; a later move is one again."""
+    skip = Skip(5, 10, (5, 0), (10, 0), certain=True)
+    back = Skip(0, 0, (5, 0), (10, 0), told=True, returned=True)
+    moved, returned = note_skip("s", "g", skip), note_skip("s", "g", back)
+    (fault,) = find_mishaps(window(mishaps=[moved, returned]))
+    assert (fault.mended, fault.count) == ("put back to 5-0", None)
+    assert not any("SETID" in each for each in fault.cure)
+    loaded = Window.load(window(mishaps=[returned]).dump(), 60.0)
+    assert find_mishaps(loaded)[0].mended == "put back to 5-0"
+    (fault,) = find_mishaps(window(mishaps=[moved, returned, moved]))
+    assert (fault.mended, fault.count) == ("", Bounds(5, 5))
+
+
 @pytest.mark.parametrize(
     ("reason", "key"),
     [

@@ -357,6 +357,24 @@ def test_a_group_that_was_put_back_reads_anew() -> None:
     assert watch.group.pending == point(4)
 
 
+def test_who_is_put_back_over_what_was_skipped_says_so() -> None:
+    """All the way, also after a restart; half of the way is none."""
+    watch = Watch(base=Anchor(ZERO, 0, 1.0))
+    for at, moves in ((2, 0), (8, 1), (12, 2)):  # nobody reads in it
+        watch.feed(view(12, moves=moves), reads(at, consumers=0))
+    assert watch.skip is not None
+    assert watch.skip.told
+    assert watch.group.losses.moved_from == (2, 0)
+    watch.group = load_group(dump_group(watch.group))
+    watch.feed(view(12, moves=3), reads(8, consumers=0))
+    assert watch.skip is None
+    watch.feed(view(12, moves=4), reads(2, consumers=0))
+    assert watch.skip == Skip(0, 0, (2, 0), (8, 0), told=True, returned=True)
+    assert load_group(dump_group(watch.group)).losses.moved_from is None
+    watch.feed(view(12, moves=5), reads(1, consumers=0))
+    assert watch.skip is None
+
+
 def test_a_group_that_went_back_is_looked_at_whole() -> None:
     """Also when it has read everything once more."""
     watch = Watch(base=Anchor(ZERO, 0, 1.0))

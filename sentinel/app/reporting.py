@@ -1,0 +1,100 @@
+"""What a report is told of the configuration, and periods as people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from sentinel.config import Configuration
+from sentinel.core.notice.route import NoticeRoute
+from sentinel.core.quantity import format_duration, parse_duration
+from sentinel.engine.fleet import Fleet
+from sentinel.engine.supervision import make_kind
+from sentinel.errors import UsageError
+from sentinel.probes import load_kinds
+from sentinel.reports import ReportRequest
+from sentinel.reports.figures.automation import EVIDENCE, RESTARTS, name_report
+
+LOOKS_AT_EVIDENCE = frozenset({"progress", "readiness"})
+"""Reports before which the evidence is looked at."""
+
+
+def make_request(
+    configuration: Configuration | None,
+    *,
+    kind: str = "",
+    incident: str | None = None,
+    began: datetime | None = None,
+    ended: datetime | None = None,
+    next_update: datetime | None = None,
+) -> ReportRequest:
+    """A request with everything that the configuration says; without one, nothing of it."""
+    own = make_kind(Fleet())
+    asked = ReportRequest(
+        kinds={**load_kinds(), own.name: own},
+        incident=incident,
+        began=began,
+        ended=ended,
+        next_update=next_update,
+    )
+    if configuration is None:
+        return asked
+    readers = [
+        name for report in configuration.reports if report.kind == kind for name in report.to
+    ]
+    return replace(
+        asked,
+        target_per_hour=configuration.tasks_per_hour_target,
+        owners={one.name: one.owner for one in configuration.components if one.owner},
+        escalation=_list_calls(configuration.notices.routes),
+        to=tuple(dict.fromkeys(readers)),
+        remembered=configuration.retention,
+        plan=configuration.plan,
+        automations=tuple(_list_automations(configuration)),
+    )
+
+
+def _list_calls(routes: Iterable[NoticeRoute]) -> tuple[tuple[float, str], ...]:
+    """Which channels are told after how many seconds: those of every route together."""
+    found: dict[float, dict[str, None]] = {}
+    for route in routes:
+        for after, channels in (
+            (0.0, route.channels),
+            *((s.after, s.channels) for s in route.escalate),
+        ):
+            found.setdefault(after, {}).update(dict.fromkeys(channels))
+    return tuple((after, ", ".join(found[after])) for after in sorted(found))
+
+
+def _list_automations(configuration: Configuration) -> Iterator[tuple[str, str]]:
+    """What runs by itself, and when."""
+    driven = [one for one in configuration.components if one.driver]
+    if driven:
+        mode = "when a component fails" if configuration.actions_enabled else "only observed"
+        yield RESTARTS, f"{mode}; {len(driven)} components"
+    for chore in configuration.chores:
+        when = chore.cron or (f"every {format_duration(chore.every)}" if chore.every else "by hand")
+        yield chore.name, f"{when}{', dry run' if chore.dry_run else ''}"
+    for report in configuration.reports:
+        yield name_report(report.kind), f"{report.cron} {report.timezone}"
+    if configuration.plan:
+        yield EVIDENCE, f"every {format_duration(configuration.plan.every)}"
+
+
+def read_bound(text: str | None, now: datetime, option: str) -> datetime | None:
+    """An end of a period: an instant or a date (UTC when it names no zone), or `8h` for so long
+    ago. Raises UsageError.
+    """
+    if text is None:
+        return None
+    try:
+        return now - timedelta(seconds=parse_duration(text))
+    except (ValueError, OverflowError):
+        pass
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        remedy = "write 2026-03-01T12:00, with a zone if it is not UTC, or 8h for so long ago"
+        raise UsageError(f"{option} {text[:60]!r} is no instant", remedy) from error
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)

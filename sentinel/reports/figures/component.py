@@ -1,0 +1,26 @@
+"""How components stand, and who answers for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sentinel.reports.figures import ComponentFact, Uptime
+from sentinel.store import ComponentView
+
+
+def describe_component(view: ComponentView, owners: Mapping[str, str]) -> ComponentFact:
+    """One component as the store shows it."""
+    return ComponentFact(
+        view.name,
+        view.status,
+        view.since,
+        view.detail,
+        view.restarts,
+        view.action,
+        owners.get(view.name, ""),
+    )
+
+
+def is_unhurt(uptime: Uptime) -> bool:
+    """Whether it was seen, and never down or degraded while it was."""
+    return uptime.up > 0 and uptime.down == 0 and uptime.degraded == 0

@@ -1,0 +1,107 @@
+"""The few sentences that somebody reads who reads nothing else; each is made of figures below it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from sentinel.core.quantity import format_duration, format_names
+from sentinel.reports.figures import Act, Figure, RecoveryFacts, RiskFact, Uptime
+
+MAX_NAMED = 5
+
+
+def summarize(facts: RecoveryFacts) -> list[str]:
+    """What happened, what it cost, what was done, what is open."""
+    return [line for line in _lines(facts) if line]
+
+
+def _lines(facts: RecoveryFacts) -> Iterator[str]:
+    yield _tell_status(facts.uptime)
+    yield _tell_cost(facts.impact)
+    yield _tell_loss(facts)
+    yield _tell_actions(facts.actions, len(facts.people))
+    if facts.unaffected:
+        names = format_names(facts.unaffected, MAX_NAMED)
+        yield f"Not affected, and seen up for all of the observed time: {names}."
+    pending = [fault for fault in facts.faults if fault.ended is None]
+    yield (
+        f"{_count(len(facts.faults) - len(pending), 'fault')} resolved, {len(pending)} pending,"
+        f" {len(facts.accepted)} accepted."
+    )
+    if facts.risks.close:
+        yield f"Close to a limit: {format_names([_name(each) for each in facts.risks.close])}."
+
+
+def _name(risk: RiskFact) -> str:
+    return f"{risk.name} ({risk.subject})" if risk.subject else risk.name
+
+
+def _tell_status(uptime: Sequence[Uptime]) -> str:
+    hurt = sorted(
+        (each for each in uptime if each.down or each.degraded),
+        key=lambda each: (-each.down, -each.degraded),
+    )
+    told = [_tell_one(each) for each in hurt[:MAX_NAMED]]
+    more = f"; {len(hurt) - MAX_NAMED} more" if len(hurt) > MAX_NAMED else ""
+    blind = max((each.unobserved for each in uptime), default=0.0)
+    if not uptime:
+        return ""
+    unseen = f" Up to {format_duration(blind)} of it nobody observed." if blind else ""
+    if not hurt:
+        return f"No component was seen down or degraded.{unseen}"
+    return f"{'; '.join(told)}{more}.{unseen}"
+
+
+def _tell_one(uptime: Uptime) -> str:
+    parts = {"down": uptime.down, "degraded": uptime.degraded}
+    spent = [f"{word} {format_duration(value)}" for word, value in parts.items() if value]
+    return f"{uptime.component} was {' and '.join(spent)}"
+
+
+def _tell_cost(impact: Sequence[Figure]) -> str:
+    counted = [each for each in impact if each.low is not None]
+    hurt = [each for each in counted if each.high]
+    if not counted:
+        return "What it cost was not measured: no check here counts it."
+    if not hurt:
+        return f"Of {len(counted)} figures that count damage none rose."
+    return f"It cost: {'; '.join(_tell_figure(each) for each in hurt[:MAX_NAMED])}."
+
+
+def _tell_figure(figure: Figure) -> str:
+    low, high = figure.low or 0.0, figure.high or 0.0
+    value = f"{low:,g}" if low == high else f"{low:,g} to {high:,g}"
+    return f"{figure.name} {value} ({figure.check})"
+
+
+def _tell_loss(facts: RecoveryFacts) -> str:
+    back = [each for each in facts.positions if "lost" in each.verdict]
+    lost = [each for each in facts.losses if each.high]
+    unknown = [each.name for each in facts.losses if each.low is None and each.check]
+    if back or lost or facts.lost:
+        told = [_tell_figure(each) for each in lost]
+        told += [f"{each.check} {each.name}: {each.verdict}" for each in back]
+        told += [fault.text for fault in facts.lost[:MAX_NAMED] if not lost]
+        return f"Data loss: {'; '.join(told[:MAX_NAMED])}."
+    if unknown or not (facts.losses or facts.positions):
+        return "Data loss is not known in full: what counts it gave no figure."
+    return "No data loss was counted."
+
+
+def _tell_actions(actions: Sequence[Act], people: int) -> str:
+    if not actions and not people:
+        return "Nobody acted, neither sentinel nor a person."
+    own = Counter(act.verdict for act in actions if act.by == "sentinel")
+    others = sum(act.by != "sentinel" for act in actions) + people
+    told = ", ".join(f"{n} {verdict}" for verdict, n in own.items())
+    mine = f"sentinel acted {_times(own.total())} ({told})" if own else "sentinel did not act"
+    return f"{mine[0].upper()}{mine[1:]}; people acted {_times(others)}."
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n} {word}{'s' * (n != 1)}"
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"

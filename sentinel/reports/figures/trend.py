@@ -1,0 +1,44 @@
+"""How figures went over a period: curves with so many points that a page can show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sentinel.probes import Kind
+from sentinel.reports.figures import Period, TrendFact, TrendPoint
+from sentinel.store import CheckView, Reader, Sample
+
+MAX_POINTS = 120
+MIN_POINTS = 2
+"""Fewer are no curve."""
+
+
+def list_trends(
+    store: Reader, kinds: Mapping[str, Kind], checks: Sequence[CheckView], period: Period
+) -> list[TrendFact]:
+    """A curve of each figure that its kind declares as a trend, for each check that measured it."""
+    found = []
+    for kind in kinds.values():
+        own = [check.name for check in checks if check.kind == kind.name]
+        for impact in kind.impact:
+            if not impact.trend or not own:
+                continue
+            term = impact.certain[0]
+            samples = store.samples(since=period.began, measurement=term.measurement)
+            for name in own:
+                points = _thin([each for each in samples if each.check == name], period)
+                if len(points) >= MIN_POINTS:
+                    found.append(TrendFact(impact.name, name, impact.unit, points))
+    return found
+
+
+def _thin(samples: Sequence[Sample], period: Period) -> list[TrendPoint]:
+    """At most MAX_POINTS: of each stretch the largest value, for peaks are what people look for."""
+    within = [each for each in samples if each.at <= period.ended]
+    width = (period.ended - period.began) / MAX_POINTS
+    best: dict[int, Sample] = {}
+    for each in within:
+        slot = int((each.at - period.began) / width) if width else 0
+        if slot not in best or each.value > best[slot].value:
+            best[slot] = each
+    return [TrendPoint(each.at, each.value) for _, each in sorted(best.items())]

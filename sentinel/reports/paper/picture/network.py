@@ -1,0 +1,87 @@
+"""Milestones as a picture: what needs what, how far each is, and which chain is critical."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from sentinel.core.component.dependencies import find_needed
+from sentinel.reports.paper.picture import svg
+
+BOX, HIGH, GAP, ROW, TOP = 168.0, 46.0, 44.0, 60.0, 10.0
+MAX_BOXES = 60
+Milestone = Mapping[str, Any]
+Places = Mapping[str, tuple[float, float]]
+
+
+def draw_network(facts: Mapping[str, Any]) -> Markup:
+    """The milestones of a progress report from left to right: each right of all that it needs.
+
+    The critical chain is bold; a claim and what nobody measures are dashed.
+    """
+    milestones: Sequence[Milestone] = facts["milestones"][:MAX_BOXES]
+    if not milestones:
+        return Markup("")
+    places = _place(milestones)
+    width = max(x for x, _ in places.values()) + BOX + 10
+    height = max(y for _, y in places.values()) + HIGH + 10
+    names = {each["name"]: each for each in milestones}
+    parts = [
+        _draw_need(places, names, each, need)
+        for each in milestones
+        for need in each["needs"]
+        if need in places
+    ]
+    parts += [part for each in milestones for part in _draw_box(each, *places[each["name"]])]
+    path = facts["path"] or {}
+    chain = ", ".join(path.get("names", ())) or "none"
+    more = len(facts["milestones"]) - len(milestones)
+    cut = f"; {more} more are not drawn" if more else ""
+    words = f"{len(milestones)} milestones{cut}; critical: {chain}"
+    return svg.draw(width, height, "Milestones and what they need", words, parts)
+
+
+def _place(milestones: Sequence[Milestone]) -> dict[str, tuple[float, float]]:
+    """Column: the longest chain of needs before it; row: in the order of the plan."""
+    needs = {each["name"]: tuple(each["needs"]) for each in milestones}
+    column: dict[str, int] = {}
+    for name in sorted(needs, key=lambda each: len(find_needed(each, needs))):
+        column[name] = max((column[need] + 1 for need in needs[name] if need in column), default=0)
+    rows: dict[int, int] = {}
+    places = {}
+    for name in needs:
+        row = rows.get(column[name], 0)
+        rows[column[name]] = row + 1
+        places[name] = 10 + column[name] * (BOX + GAP), TOP + row * ROW
+    return places
+
+
+def _draw_need(
+    places: Places, names: Mapping[str, Milestone], milestone: Milestone, need: str
+) -> Markup:
+    """A line to the neighbouring column; a longer one goes below the boxes that are in its way."""
+    (from_x, from_y), (to_x, to_y) = places[need], places[milestone["name"]]
+    bold = milestone["on_path"] and names[need]["on_path"]
+    begin, end = (from_x + BOX, from_y + HIGH / 2), (to_x, to_y + HIGH / 2)
+    way = [begin, end]
+    if to_x - from_x > BOX + GAP + 1:
+        channel = from_y + HIGH + (ROW - HIGH) / 2
+        way = [begin, (begin[0] + GAP / 2, channel), (to_x - GAP / 2, channel), end]
+    return svg.path(way, "ink" if bold else "thin")
+
+
+def _draw_box(milestone: Milestone, x: float, y: float) -> list[Markup]:
+    ratio = milestone["ratio"]
+    dashed = milestone["claimed"] or ratio is None
+    share = "" if ratio is None else f", {100 * ratio:.0f} %"
+    told = f"{milestone['state']}{share}{' claimed' if milestone['claimed'] else ''}"
+    kind = "unknown" if milestone["claimed"] else "accent"
+    return [
+        svg.ground(x, y, BOX, HIGH),
+        svg.box(x + 8, y + HIGH - 9, (BOX - 16) * (ratio or 0.0), 4, kind, radius=2),
+        svg.frame(x, y, BOX, HIGH, bold=milestone["on_path"], dashed=dashed),
+        svg.text(x + 8, y + 17, svg.shorten(milestone["title"], 24), bold=milestone["on_path"]),
+        svg.text(x + 8, y + 31, told, size=9.5, soft=True),
+    ]

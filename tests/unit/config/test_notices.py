@@ -1,0 +1,161 @@
+"""Channels, routes and windows of a configuration: what is right is read, what is wrong has its place."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+from pathlib import Path
+
+import pytest
+
+from sentinel.config import load
+from sentinel.core.fault import Severity
+from sentinel.errors import ConfigurationError
+from sentinel.redaction import Redaction
+
+CHECKS = """
+components: {bus: {}}
+checks:
+  - {name: bus, kind: tcp, component: bus, address: "127.0.0.1:1"}
+"""
+ENVIRONMENT = {"HOOK": "https://hooks.example.org/T/s3cr3t", "PD": "r0uting-key-of-ours"}
+
+
+def read(folder: Path, text: str, environment=None):
+    """A configuration with these lines."""
+    (folder / "a.yaml").write_text(CHECKS + text)
+    return load(folder, ENVIRONMENT if environment is None else environment)
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    """What is wrong with them: key and message."""
+    with pytest.raises(ConfigurationError) as caught:
+        read(folder, text)
+    return [f"{each.key}: {each.message}" for each in caught.value.problems]
+
+
+def test_without_channels_the_log_is_one(tmp_path: Path) -> None:
+    """Nobody has to configure anything to be told."""
+    setup = read(tmp_path, "").notices
+    assert [(each.name, each.kind) for each in setup.channels] == [("log", "log")]
+    assert (setup.routes, setup.windows, setup.page) == ((), (), "")
+
+
+def test_everything_is_read(tmp_path: Path) -> None:
+    """Channels with secrets from the environment and from files, routes, windows."""
+    secret = tmp_path / "key"
+    secret.write_text("of-a-file-1234\n")
+    secret.chmod(0o600)
+    configuration = read(
+        tmp_path,
+        """
+page_address: https://sentinel.example.org/
+channels:
+  team: {kind: slack, address: "${HOOK}", most: 5, within: 10m}
+  hook: {kind: webhook, address: "https://h.example.org/x", secret_file: key}
+routes:
+  - severity: [page]
+    component: ["b*"]
+    channels: [hook]
+    escalate: [{after: 15m, channels: [team]}]
+    remind: 1h
+    hours: {from: "08:00", to: "18:00", days: [mon, fri], timezone: Europe/Berlin}
+    also: true
+  - channels: [team, log]
+    quiet: {from: "22:00", to: "07:00"}
+    loud: ticket
+    tell_close: true
+maintenance:
+  - {name: night, components: [bus], reason: backup, cron: "30 1 * * *", timezone: Europe/Berlin, for: 1h}
+  - {name: once, components: ["*"], reason: move, from: 2099-01-31T02:00Z, until: 2099-01-31T05:00+01:00}
+""",
+    )
+    setup = configuration.notices
+    by_name = {each.name: each for each in setup.channels}
+    assert by_name["team"].options.address.get_secret_value() == ENVIRONMENT["HOOK"]
+    assert (by_name["team"].limit.most, by_name["team"].limit.within) == (5, 600.0)
+    assert by_name["hook"].options.secret.get_secret_value() == "of-a-file-1234"
+    first, second = setup.routes
+    assert first.matchers == {"severity": ("page",), "component": ("b*",)}
+    assert (first.escalate[0].after, first.escalate[0].channels) == (900.0, ("team",))
+    assert (first.remind, first.also, first.hours.begins) == (3600.0, True, time(8))
+    assert first.hours.days == {0, 4}
+    assert (second.loud, second.tell_close, second.quiet.ends) == (Severity.TICKET, True, time(7))
+    night, once = setup.windows
+    assert (night.lasts, str(night.zone)) == (3600.0, "Europe/Berlin")
+    assert once.ends == datetime(2099, 1, 31, 4, tzinfo=UTC)
+    assert setup.page == "https://sentinel.example.org/"
+    hidden = Redaction(configuration.secrets).scrub("of-a-file-1234 " + ENVIRONMENT["HOOK"])
+    assert "1234" not in hidden
+    assert "s3cr3t" not in hidden
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("channels: {x: {kind: slak, address: '${HOOK}'}}", "channels.x.kind: unknown kind `slak`"),
+        (
+            "channels: {x: {kind: slack, address: 'https://hooks.example.org/x'}}",
+            "channels.x.address: is a secret, and stands in the file",
+        ),
+        (
+            "channels: {x: {kind: slack, address: '${HOOK}', address_file: f}}",
+            "channels.x.address_file: address and address_file exclude each other",
+        ),
+        ("channels: {x: {kind: slack}}", "channels.x.address: the key `address` is missing"),
+        (
+            "channels: {x: {kind: log, adress: 1}}",
+            "channels.x.adress: unknown key `adress`",
+        ),
+        (
+            "channels: {x: {kind: slack, address_file: nowhere}}",
+            "channels.x.address_file: the secret file",
+        ),
+        ("routes: [{channels: [tema]}]", "routes[0].channels[0]: unknown channel `tema`"),
+        (
+            "routes: [{channels: [log], escalate: [{after: 5m, channels: [led]}]}]",
+            "routes[0].escalate[0].channels[0]: unknown channel `led`",
+        ),
+        ("routes: [{channels: []}]", "routes[0].channels: list should have at least 1 item"),
+        (
+            "routes: [{channels: [log], quiet: {from: '25:00', to: '07:00'}}]",
+            "routes[0].quiet.from: '25:00' is no time of day",
+        ),
+        (
+            "routes: [{channels: [log], hours: {from: '08:00', to: '07:00', timezone: Mars/X}}]",
+            "routes[0].hours.timezone: ",
+        ),
+        (
+            "maintenance: [{name: m, components: [bus], reason: r}]",
+            "maintenance[0]: needs either from and until, or cron and for",
+        ),
+        (
+            "maintenance: [{name: m, components: [bus], reason: r, cron: '* * * *', for: 1h}]",
+            "maintenance[0].cron: '* * * *' is no cron line",
+        ),
+        (
+            "maintenance: [{name: m, components: [bus], reason: r, cron: '0 2 * * *'}]",
+            "maintenance[0]: cron and for belong together",
+        ),
+        (
+            "maintenance: [{name: m, components: [bus], reason: r, from: 2099-01-31, until: x}]",
+            "maintenance[0].from: '2099-01-31' is no instant with a zone",
+        ),
+        (
+            "maintenance: [{name: m, components: [b], reason: r, from: 2099-01-31T02:00Z,"
+            " until: 2099-01-31T01:00Z}]",
+            "maintenance[0].until: ends before it begins",
+        ),
+        ("page_address: sentinel", "page_address: 'sentinel' is no web address"),
+    ],
+)
+def test_what_is_wrong_has_its_place(tmp_path: Path, text: str, said: str) -> None:
+    """Key and remedy, as everywhere."""
+    found = problems(tmp_path, text)
+    assert any(each.startswith(said) for each in found), found
+
+
+def test_a_window_stands_once(tmp_path: Path) -> None:
+    """By its name."""
+    one = "{name: m, components: [bus], reason: r, cron: '0 2 * * *', for: 1h}"
+    found = problems(tmp_path, f"maintenance: [{one}, {one}]")
+    assert found == ["maintenance[1].name: window `m` is given twice"]

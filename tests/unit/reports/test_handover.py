@@ -1,0 +1,70 @@
+"""Shift and daily summary: since the last one, and also when nothing happened."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from sentinel.core.fault import Fault, StandingFault, Status
+from sentinel.probes import load_kinds
+from sentinel.reports import ReportRequest
+from sentinel.reports.daily import daily_facts
+from sentinel.reports.paper.collect import collect
+from sentinel.reports.paper.render import render
+from sentinel.reports.shift import shift_facts
+from sentinel.store import Changes
+from sentinel.store.sqlite import SqliteStore
+from tests.unit.reports.conftest import at
+
+REQUEST = ReportRequest(kinds=load_kinds())
+
+
+def test_a_shift_begins_where_the_last_one_ended(incident_store: SqliteStore) -> None:
+    """Without one it has eight hours, and a day is a day."""
+    assert shift_facts(incident_store, at(1200), REQUEST).period.began == at(1200 - 8 * 3600)
+    assert daily_facts(incident_store, at(1200), REQUEST).period.began == at(1200 - 24 * 3600)
+    incident_store.add_report("shift", at(600), [], {})
+    facts = shift_facts(incident_store, at(1200), REQUEST)
+    assert facts.period.began == at(600)
+    assert [each.id for each in facts.episodes] == ["I1"]  # closed at 12:11:30
+
+
+def test_a_report_that_was_long_not_made_has_an_end(incident_store: SqliteStore) -> None:
+    """After a month without one it tells of a week."""
+    incident_store.add_report("shift", at(0) - timedelta(days=30), [], {})
+    facts = shift_facts(incident_store, at(1200), REQUEST)
+    assert facts.period.began == at(1200) - timedelta(days=7)
+
+
+@pytest.mark.parametrize("kind", ["shift", "daily"])
+def test_nothing_happened_is_said(store: SqliteStore, kind: str) -> None:
+    """In every format, with all that stands."""
+    document = collect(store, kind, at(0), REQUEST)
+    assert document["quiet"]
+    assert document["headline"].startswith("Nothing happened in ")
+    rendered = render(kind, document)
+    assert not rendered.problems
+    title = {"shift": "Shift report", "daily": "Daily summary"}[kind]
+    assert rendered.texts["md"].startswith(f"# {title}: platform\n")
+    assert f"<title>{title}: platform</title>" in rendered.texts["html"]
+    for text in (rendered.texts["md"], rendered.texts["html"]):
+        assert "can't be mistaken for health" in text.replace("&#39;", "'")
+
+
+def test_what_is_handed_over(incident_store: SqliteStore) -> None:
+    """Faults that stand, with who answers for them; what was resolved apart."""
+    fault = Fault("lost", {"stream": "a"}, Status.DOWN, "7 lost")
+    idle = Fault("late", {"stream": "b"}, Status.DEGRADED, "late")
+    faults = [
+        StandingFault("bus-delivery", "bus", fault, at(100), Status.DOWN),
+        StandingFault("bus-delivery", "bus", idle, at(1), Status.DEGRADED, ended=at(90)),
+    ]
+    incident_store.commit(Changes(faults=faults))
+    facts = shift_facts(incident_store, at(1200), REQUEST)
+    assert facts.headline == "1 incident and 2 new faults in 8 h; 1 fault stands."
+    text = render("shift", collect(incident_store, "shift", at(1200), REQUEST)).texts["md"]
+    handed, resolved = text.split("## Handed over")[1].split("## Resolved faults")
+    assert "7 lost" in handed
+    assert "7 lost" not in resolved
+    assert "| late |" in resolved
