@@ -99,6 +99,7 @@ class Notifying:
             self.utcnow,
             self.notifier.find_open,
             self.is_well,
+            mended=known is not None,
         )
 
 

@@ -54,6 +54,10 @@ def _advise(document: dict[str, Any]) -> list[str]:
     if document["closed"] is None:
         component = shlex.quote(document["component"])
         lines.append(f"who is wrong: sentinel faults --component {component}")
+        seen_to, name = document["acknowledged_by"], shlex.quote(document["id"])
+        lines.append(
+            f"acknowledged by {seen_to}" if seen_to else f"see to it: sentinel incident ack {name}"
+        )
     if document["runbook"]:
         book, name = shlex.quote(document["runbook"]), shlex.quote(document["id"])
         lines.append(f"runbook: sentinel runbook run {book} --incident {name}")

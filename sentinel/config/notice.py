@@ -83,6 +83,9 @@ def _read_channel(
     if kind is None:
         (place / "kind").note(*unknown_message("kind", item.kind, shelf, "`sentinel kinds`"))
         return None
+    for key in ("most", "within"):
+        if kind.keeps and key in item.model_fields_set:
+            (place / key).note(f"a channel of kind {kind.name} hears of everything", "remove it")
     values = _fill_secrets(written, place, kind.options, item.model_extra or {})
     try:
         options = kind.options.model_validate(values)

@@ -77,6 +77,8 @@ class Courier:
     """Notices of what this channel was told and is not over: they are told anew when it forgets."""
     is_well: Callable[[], bool] = lambda: True
     """Whether sentinel does its work: only then a dead man's switch hears of it."""
+    mended: bool = False
+    """Whether a person has just given it other options: what waits is tried at once."""
     view: ChannelView = field(init=False)
     _waiting: dict[str, Parcel] = field(default_factory=dict)
     _ended: dict[str, None] = field(default_factory=dict)
@@ -93,6 +95,8 @@ class Courier:
         """Take a parcel over; one that is known already is not taken twice."""
         if parcel.key in self._waiting or parcel.key in self._ended:
             return
+        if self.mended:
+            parcel = replace(parcel, tries=replace(parcel.tries, not_before=None))
         self._waiting[parcel.key] = parcel
         rest = parcel.tries.not_before
         if rest is not None and parcel.tries.failures:

@@ -57,7 +57,7 @@ class Dispatcher:
         if orders is None:
             return
         announced = [order for order in orders if order.kind == OrderKind.NOTIFY]
-        if await self.notifier.turn(announced):
+        if await self._announce(announced):
             orders = await self._take()  # only what is written down goes out
             if orders is None:
                 return
@@ -74,6 +74,18 @@ class Dispatcher:
                 answer = await self._carry_out(order)
                 if answer is not None:
                     await self._finish(order, answer)
+
+    async def _announce(self, announced: Sequence[Order]) -> bool:
+        """Whether there is something to deliver. What is wrong with notices holds up no order of an
+        operator.
+        """
+        try:
+            return await self.notifier.turn(announced)
+        except BaseException as error:
+            if is_told_to_end(error):
+                raise
+            self.upkeep.note("notifier", error)
+            return False
 
     async def _take(self) -> list[Order] | None:
         """None when the disk fails: then nothing is known of what waits."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
+
 from sentinel.core.component import dependencies
 from sentinel.core.fault import Severity
 from sentinel.core.model import Component, Incident
@@ -52,6 +54,8 @@ from sentinel.store.notices import (
     PlannedMaintenance,
     StandingSilences,
 )
+
+log = structlog.get_logger()
 
 BRAKE, BREAKER, INCIDENT = "brake", "breaker", "incident"
 _BEGINS = {"braked": BRAKE, "breaker_opened": BREAKER}
@@ -149,10 +153,10 @@ class Notifier:
         book, tellings = self._begin_anew(policy, now)
         for order in announced:
             if order.key not in self._answered:
-                book, more = self._take(book, order, policy, now)
-                tellings += more
                 self._answered[order.key] = None
                 changes.answers[order.key] = Answer.done("worked off")
+                book, more = self._take_or_leave(book, order, policy, now, changes)
+                tellings += more
         book, more = look(book, policy, self._present(book), now)
         tellings += more
         storm, alone, digests = admit(self.state.storm, tellings, self.rules.limits, now)
@@ -193,6 +197,23 @@ class Notifier:
         head = self.rules.head
         notices = [write_notice(each, head, now) for each in alone]
         return notices + [write_digest(name, heap, head, now) for name, heap in digests.items()]
+
+    def _take_or_leave(
+        self,
+        book: NoticeBook,
+        order: Order,
+        policy: NoticePolicy,
+        now: datetime,
+        changes: Changes,
+    ) -> tuple[NoticeBook, Tellings]:
+        """One announcement that is none must not stop the others."""
+        try:
+            return self._take(book, order, policy, now)
+        except Exception as error:
+            self.metrics.swallowed.labels("notifier").inc()
+            log.error("announcement_not_readable", key=order.key, error=repr(error), exc_info=error)
+            changes.answers[order.key] = Answer.failed(repr(error))
+            return book, []
 
     def _take(
         self, book: NoticeBook, order: Order, policy: NoticePolicy, now: datetime

@@ -144,8 +144,8 @@ class Channel:
     notice is repeated that may have arrived. `beat(options, room)` is called every `options.every`
     seconds while sentinel works.
 
-    `repeatable`: the receiver knows a repetition by its key. `keeps`: it keeps alerts, so it hears
-    of each of them and not of digests; `lease(options)` gives the seconds after which it forgets an
+    `repeatable`: the receiver knows a repetition by its key. `keeps`: it keeps what it is told,
+    so it hears of each affair and not of digests; `lease(options)` gives the seconds after which it forgets an
     alert that is not told again.
     """
 

@@ -28,4 +28,6 @@ async def send(_options: LogOptions, room: ChannelRoom, notice: Notice) -> None:
     )
 
 
-CHANNEL = Channel("log", "A warning in sentinel's own log", LogOptions, send, repeatable=True)
+CHANNEL = Channel(
+    "log", "A warning in sentinel's own log", LogOptions, send, repeatable=True, keeps=True
+)

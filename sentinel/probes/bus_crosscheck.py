@@ -304,6 +304,7 @@ KIND = Kind(
     resources={"bus": "redis", "database": "postgres"},
     load_state=CrosscheckState,
     patient=True,
+    clocks=lambda state: state.clocks.values(),
     faults=(*CROSSCHECK_KINDS, *faults_of_target("bus-unreachable")),
     default_every=30.0,
     measurements=(

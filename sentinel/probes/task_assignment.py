@@ -384,6 +384,7 @@ KIND = Kind(
     resources={"resource": "postgres"},
     load_state=AssignmentState,
     patient=True,
+    clocks=lambda state: state.clocks.values(),
     default_every=1.0,
     faults=FAULTS,
     measurements=MEASUREMENTS,

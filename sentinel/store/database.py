@@ -41,7 +41,11 @@ KEPT_ASIDE = 5
 TRY_AGAIN = 1.0
 """Seconds after which a state is tried again that could not be written when it was opened."""
 WAL_LIMIT = 8 << 20
-"""Bytes that the write-ahead log keeps after it was worked off."""
+"""Bytes of the write-ahead log at which it is worked off, and that it keeps: pages that are written
+again and again meanwhile reach the file once.
+"""
+PAGE = 4096
+"""Bytes of a page, as SQLite makes them."""
 _INCREMENTAL = 2
 _abandoned: list[sqlite3.Connection] = []
 """Not closed: what is in a log that was written over would go into the database."""
@@ -216,6 +220,7 @@ class Database:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_LIMIT // PAGE}")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         return connection
 

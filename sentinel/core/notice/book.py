@@ -179,16 +179,14 @@ def _find_wanted(
     entry: BookEntry, routes: Sequence[NoticeRoute], now: datetime, *, worse: bool
 ) -> dict[str, Tidings]:
     """Channel → what it has to be told now."""
-    wanted: dict[str, Tidings] = {}
+    wanted = dict.fromkeys(entry.told if worse else (), Tidings.WORSE)
+    if entry.acknowledged:
+        return wanted
     for channel in (name for route in routes for name in route.channels):
         if channel not in entry.told:
-            if not entry.acknowledged:
-                wanted.setdefault(channel, Tidings.OPENED)
-        elif worse:
-            wanted[channel] = Tidings.WORSE
-    if not entry.acknowledged:
-        for channel, told in _find_due(entry, routes, now):
-            wanted.setdefault(channel, told)
+            wanted[channel] = Tidings.OPENED
+    for channel, told in _find_due(entry, routes, now):
+        wanted.setdefault(channel, told)
     return wanted
 
 

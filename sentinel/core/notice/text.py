@@ -10,7 +10,7 @@ from urllib.parse import quote
 from sentinel.core.fault import Severity
 from sentinel.core.foreign.visible import make_visible
 from sentinel.core.notice import OVER, RANKS, Affair, Notice, NoticeLabels, Tidings
-from sentinel.core.notice.book import Telling
+from sentinel.core.notice.book import OPENING, Telling
 from sentinel.core.notice.storm import Heap
 
 MAX_TITLE, MAX_TEXT = 200, 2000
@@ -97,6 +97,8 @@ def _write_text(telling: Telling) -> str:
         lines.append(f"found by check {affair.check}, since {affair.began:%Y-%m-%d %H:%M:%S} UTC")
     if affair.runbook:
         lines.append(f"runbook: {affair.runbook}")
+    if telling.told in OPENING and affair.kind == "incident":
+        lines.append(f"acknowledge: sentinel incident ack {affair.id}")
     return "\n".join(lines)
 
 

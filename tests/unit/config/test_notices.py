@@ -110,6 +110,10 @@ maintenance:
             "channels: {x: {kind: slack, address_file: nowhere}}",
             "channels.x.address_file: the secret file",
         ),
+        (
+            "channels: {log: {kind: log, most: 5}}",
+            "channels.log.most: a channel of kind log hears of everything",
+        ),
         ("routes: [{channels: [tema]}]", "routes[0].channels[0]: unknown channel `tema`"),
         (
             "routes: [{channels: [log], escalate: [{after: 5m, channels: [led]}]}]",

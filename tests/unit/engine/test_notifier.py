@@ -282,3 +282,29 @@ async def test_a_new_configuration_takes_channels_in_and_out(desk, receiver, met
     names = {name for name, _ in metrics.notifications.figures()}
     assert names == {"rig"}
     assert store.take_orders() == []
+
+
+async def test_an_announcement_that_is_none_stops_nobody(desk, receiver, store, clock, metrics):
+    """It is answered, counted and left."""
+    store.add_order(Order("notify", "k", "bus", {"event": "braked", "members": 7}), clock.utcnow())
+    await desk.fall("bus")
+    await desk.turn()
+    assert receiver.told == ["bus opened"]
+    assert store.order_outcome("k").word is AnswerWord.FAILED
+    assert metrics.swallowed.labels("notifier").value == 1
+
+
+async def test_what_is_wrong_with_notices_holds_up_no_order(desk, store, clock, monkeypatch):
+    """An operator's order is carried out all the same."""
+
+    async def fail(_announced):
+        raise ValueError("a mistake")
+
+    async def halt(_order):
+        return Answer.done("reset")
+
+    monkeypatch.setattr(type(desk.notifier), "turn", lambda _self, orders: fail(orders))
+    desk.dispatcher.actions = {"reset": halt}
+    store.add_order(Order("reset", "r", "bus"), clock.utcnow())
+    await desk.turn()
+    assert store.order_outcome("r") == Answer.done("reset")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from ssl import SSLContext
 from typing import Any
 
 from aiohttp import web
@@ -104,8 +105,8 @@ class MailSink:
 
 
 @asynccontextmanager
-async def mail_sink(**options: Any) -> AsyncIterator[MailSink]:
-    """A mail server on a free port."""
+async def mail_sink(wrapped: SSLContext | None = None, **options: Any) -> AsyncIterator[MailSink]:
+    """A mail server on a free port; `wrapped`: in TLS from the first byte on."""
     sink, servers = MailSink(), []
     loop = asyncio.get_running_loop()
 
@@ -114,7 +115,7 @@ async def mail_sink(**options: Any) -> AsyncIterator[MailSink]:
         servers.append(made)
         return made
 
-    server = await loop.create_server(make, "127.0.0.1", 0)
+    server = await loop.create_server(make, "127.0.0.1", 0, ssl=wrapped)
     sink.port = server.sockets[0].getsockname()[1]
     try:
         yield sink

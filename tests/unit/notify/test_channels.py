@@ -7,10 +7,14 @@ import hashlib
 import hmac
 import json
 import socket
+import ssl
+import subprocess
+from pathlib import Path
 
 import pytest
 import structlog
 from aiohttp import web
+from aiosmtpd.smtp import AuthResult
 from pydantic import SecretStr, ValidationError
 from structlog.testing import capture_logs
 
@@ -19,6 +23,7 @@ from sentinel.core.model import ErrorClass
 from sentinel.core.notice import Tidings
 from sentinel.errors import NotDelivered
 from sentinel.notify import ChannelRoom, load_channels
+from tests.conftest import require_tool
 from tests.unit.notify.rig import HOSTILE, T0, http_sink, mail_sink, make_notice
 
 SHELF = load_channels()
@@ -317,6 +322,45 @@ async def test_no_mail_goes_out_in_the_open_when_tls_is_wanted(room) -> None:
             await send("email", mail_options(sink.port, tls="starttls"), room)
         assert caught.value.error_class is ErrorClass.OURS
     assert sink.mails == []
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> Path:
+    """A certificate for 127.0.0.1, and its key, in one file."""
+    folder = tmp_path_factory.mktemp("tls")
+    words = "req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=x -keyout key.pem -out cert.pem"
+    more = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    program = require_tool("openssl")
+    subprocess.run([program, *words.split(), *more], check=True, capture_output=True, cwd=folder)
+    return folder
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+async def test_a_mail_goes_out_encrypted_and_with_a_password(room, certificate, tls) -> None:
+    """To a server that its issuer vouches for; another one gets neither mail nor password."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    logins: list[bytes] = []
+
+    def authenticate(_server, _session, _envelope, _mechanism, data) -> AuthResult:
+        logins.append(data.password)
+        return AuthResult(success=data.password == b"right", handled=False)
+
+    given = {"authenticator": authenticate, "auth_require_tls": tls == "starttls"}
+    given |= {"tls_context": context} if tls == "starttls" else {"wrapped": context}
+    async with mail_sink(**given) as sink:
+        whole = {"tls": tls, "user": "me", "password": SecretStr("right")}
+        with pytest.raises(NotDelivered, match="certificate") as stranger:
+            await send("email", mail_options(sink.port, **whole), room)
+        assert stranger.value.error_class is ErrorClass.OURS
+        assert (sink.mails, logins) == ([], [])
+        whole["ca_file"] = str(certificate / "cert.pem")
+        await send("email", mail_options(sink.port, **whole), room)
+        assert (len(sink.mails), logins) == (1, [b"right"])
+        whole["password"] = SecretStr("wrong")
+        with pytest.raises(NotDelivered, match="535") as refused:
+            await send("email", mail_options(sink.port, **whole), room)
+        assert refused.value.error_class is ErrorClass.OURS
 
 
 def test_a_password_does_not_go_over_the_network_readable() -> None:

@@ -128,6 +128,17 @@ def test_what_gets_worse_is_told_and_what_gets_better_is_not():
     assert case.book.entries["i-bus"].affair.severity is Severity.PAGE
 
 
+def test_who_was_called_hears_that_it_gets_worse():
+    """Those of an escalation, too; nobody new is called once somebody sees to it."""
+    lead, oncall = EscalationStep(600, ("lead",)), NoticeRoute(("oncall",), {"severity": ("page",)})
+    case = Case(replace(oncall, also=True), replace(TEAM, escalate=(lead,)))
+    case.begin(make(severity=Severity.TICKET))
+    assert case.after(600.0) == ["lead escalated"]
+    case.tell(Tidings.ACKNOWLEDGED)
+    case.change(severity=Severity.PAGE)
+    assert case.after(1.0) == ["lead worse", "team worse"]
+
+
 def test_who_has_it_by_now_is_told():
     """A route that fits only what is severe hears of what has become so."""
     case = Case(NoticeRoute(("oncall",), {"severity": ("page",)}, also=True), TEAM)

@@ -234,6 +234,7 @@ def test_a_notice_says_it_in_one_line_and_then_the_rest():
         "needed by 200 components, 37 of them bad by now",
         "found by check bus-tcp, since 2026-06-01 12:00:00 UTC",
         "runbook: port-unreachable",
+        "acknowledge: sentinel incident ack i-bus",
     ]
     assert opened.link == "https://x/incident/i-bus"
     over = write_notice(
