@@ -239,11 +239,13 @@ class Calendar:
     def _retention(self) -> Retention:
         now, configuration = self.utcnow(), self.configuration()
         before = now - timedelta(seconds=configuration.retention)
+        windows = max((each.window for each in configuration.objectives), default=0.0)
         return Retention(
             before=before,
             journal=min(before, now - BUDGETS_COUNT),
             reports=now - timedelta(seconds=configuration.report_retention),
             audit=now - timedelta(seconds=configuration.audit_retention),
+            objectives=min(before, now - timedelta(seconds=windows)),
         )
 
     async def _report_by_calendar(self, kind: str) -> None:

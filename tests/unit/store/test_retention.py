@@ -27,7 +27,7 @@ OLD = T0 - timedelta(days=30)
 INCIDENT = Incident("i-1", "api", OLD, IncidentState.CLOSED, Status.DOWN, "x", closed=OLD)
 ATTEMPT = Attempt("i-1", 1, "api", "restart", "down", OLD)
 WEEK = T0 - timedelta(days=7)
-ALL = Retention(WEEK, WEEK, WEEK, WEEK)
+ALL = Retention(WEEK, WEEK, WEEK, WEEK, WEEK)
 KEPT = {"meta", "member", "shard", "sqlite_sequence"}
 
 
@@ -119,7 +119,7 @@ def test_what_budgets_are_counted_by_stays(store):
     store.claim_attempt(replace(ATTEMPT, intended=T0))
     store.commit(Changes(incidents=[replace(INCIDENT, opened=T0, closed=T0)]))
     later = T0 + timedelta(hours=5)
-    forget(store, Retention(later, T0 - timedelta(days=2), WEEK, WEEK))
+    forget(store, Retention(later, T0 - timedelta(days=2), WEEK, WEEK, WEEK))
     assert len(store.attempts()) == 1
     assert store.incident("i-1") is not None
 
