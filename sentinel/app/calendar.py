@@ -18,6 +18,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from sentinel.app.cron import CronLine, EverySoOften
 from sentinel.app.housekeeping import schedule_chores
+from sentinel.app.reading import beside
 from sentinel.app.reporting import LOOKS_AT_EVIDENCE, make_request
 from sentinel.clock import read_uptime, utcnow
 from sentinel.config import Configuration
@@ -211,6 +212,24 @@ class Calendar:
     def end(self) -> Changes:
         """What is to be written before sentinel ends."""
         return Changes(samples=self._rolled.end())
+
+    async def look_through_state(self) -> None:
+        """Once after the start, what it left out of a large state; nothing waits for it."""
+        found, rows = await beside(self.store.look_through), 0
+        if found is None:
+            return
+        log.info("state_is_large", guidance="it is looked through while sentinel runs")
+        try:
+            while found is not None:
+                rows = found
+                await asyncio.sleep(FORGET_PAUSE)
+                found = await beside(self.store.look_through)
+        except StateError as error:
+            self.picture.metrics.swallowed.labels("state").inc()
+            guidance = "start sentinel anew: what can't be read is moved aside then"
+            log.error("state_not_readable", error=error.message, guidance=guidance)
+            return
+        log.info("state_looked_through", rows=rows)
 
     async def keep_forgetting(self) -> None:
         """From the start on and for ever, in steps so short that nothing waits for them."""

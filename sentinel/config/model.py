@@ -470,10 +470,10 @@ class PlatformSettings(Strict):
 
 class Overrides(BaseSettings):
     """What the environment may override: SENTINEL_LISTEN, SENTINEL_STATE, SENTINEL_ACTIONS_ENABLED,
-    SENTINEL_LOG_…
+    SENTINEL_LOG_… An empty one counts as not set.
     """
 
-    model_config = SettingsConfigDict(env_prefix="SENTINEL_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="SENTINEL_", extra="ignore", env_ignore_empty=True)
 
     listen: str | None = Field(None, description="as `listen`")
     state: str | None = Field(None, description="as `state`; --state comes before it")
