@@ -24,9 +24,9 @@ from sentinel.app.housekeeping import BUSY, find_amnesia
 from sentinel.app.listening import listen
 from sentinel.app.membership import Membership, make_member
 from sentinel.app.notifying import Notifying, make_notifying
-from sentinel.app.opening import own_store
 from sentinel.app.orders import make_orders
 from sentinel.app.own_troubles import OwnTroubles
+from sentinel.app.owning import own_store
 from sentinel.app.reading import beside, load_beside
 from sentinel.app.reloading import compare, keep_known, tell_what_is_kept, tell_what_lapsed
 from sentinel.app.roster import CheckRoster
@@ -78,6 +78,8 @@ class Daemon:
         self.upkeep = Upkeep(self.metrics)
         self.own_troubles = OwnTroubles(self.metrics)
         self._signs = SignsOfLife(self.clock.moment)
+        self.begin_anew: Callable[[], None] = lambda: None
+        """What is done when a state can be read that could not when sentinel started."""
         self._halted = False
         self._page: OpenPage | None = None
         self._lock = FolderLock(configuration.state)
@@ -87,8 +89,7 @@ class Daemon:
     async def start(self) -> None:
         """Take the state folder, remember, listen, supervise, schedule. Raises SentinelError."""
         configuration = self.configuration
-        # In a thread of its own: to look through a large state takes seconds.
-        self.store = await beside(lambda: own_store(self._lock))
+        self.store = await own_store(self._lock)
         if beat := self.store.meta(BEAT):
             self.clock.resume(read_moment(beat))
         self.clients = Clients(configuration.resources)
@@ -124,6 +125,7 @@ class Daemon:
         self.calendar.start()
         self.upkeep.once("calendar", self.calendar.take_baseline())
         self.upkeep.keep("retention", self.calendar.keep_forgetting)
+        self.upkeep.once("state", self.calendar.look_through_state())
         await self.engine.file_watch.follow(self.engine.picture.components)
         self._note_reload(good=True)
         gc.freeze()
@@ -291,6 +293,9 @@ class Daemon:
         if await self.membership.tick():
             self.roster.place()
         await self.enrolment.tell_store()
+        if self.store.is_unseen:
+            log.error("begins_anew", error=self.engine.recorder.trouble)
+            self.begin_anew()
         words = {
             HELD_KEY: json.dumps(self.engine.automation.conditions()),
             FILES_KEY: self.following.dump(),

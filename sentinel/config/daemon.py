@@ -21,7 +21,7 @@ DEFAULT_LISTEN = ("127.0.0.1", 0)
 
 def read_listen(written: Written, settings: PlatformSettings) -> tuple[str, int]:
     """Host and port to listen on: the environment's, else the file's. Port 0: any that is free."""
-    address = written.environment.get("SENTINEL_LISTEN", settings.listen)
+    address = written.environment.get("SENTINEL_LISTEN") or settings.listen
     name, _, port = address.rpartition(":")
     try:
         host = read_host(f"[{name}]" if ":" in name and "[" not in name else name)
@@ -73,7 +73,7 @@ def _is_unspecified(name: str) -> bool:
 
 
 def _note_listen(written: Written, message: str, remedy: str) -> None:
-    if "SENTINEL_LISTEN" in written.environment:
+    if written.environment.get("SENTINEL_LISTEN"):
         written.note("environment", message, remedy, key="SENTINEL_LISTEN")
     else:
         written.at("listen").note(message, remedy)

@@ -285,10 +285,10 @@ class ReportSettings(Strict):
     )
     cron: str = Field(description="when, as five fields of cron", examples=['"0 8 * * *"'])
     timezone: str = Field("UTC", description="zone of the cron line")
-    to: list[Text] = Field(
+    to: list[str] = Field(
         default_factory=list,
-        description="who is to read it: named in the report, as those who meet next",
-        examples=["[team platform]"],
+        description="channels that are told of it; without any, the log",
+        examples=["[lead]"],
     )
     pdf: bool = Field(False, description="whether it is made as PDF, too: needs the extra `pdf`")
 
@@ -470,10 +470,10 @@ class PlatformSettings(Strict):
 
 class Overrides(BaseSettings):
     """What the environment may override: SENTINEL_LISTEN, SENTINEL_STATE, SENTINEL_ACTIONS_ENABLED,
-    SENTINEL_LOG_…
+    SENTINEL_LOG_… An empty one counts as not set.
     """
 
-    model_config = SettingsConfigDict(env_prefix="SENTINEL_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="SENTINEL_", extra="ignore", env_ignore_empty=True)
 
     listen: str | None = Field(None, description="as `listen`")
     state: str | None = Field(None, description="as `state`; --state comes before it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 from sentinel.core.model import Incident, IncidentState
@@ -44,7 +44,9 @@ class PresentReader:
     def checks(self) -> list[CheckView]:
         """Every check of the running configuration."""
         newer = [each.checks for each in self._newer()]
-        return _lay_over(self.store.checks(), newer)
+        # What ran since it was noted is among what is newer: nobody here has to go by the note.
+        known = [replace(view, noted=None) if view.noted else view for view in self.store.checks()]
+        return _lay_over(known, newer)
 
     def components(self) -> list[ComponentView]:
         """Every component of the running configuration."""

@@ -67,6 +67,8 @@ class RedisServerOptions(Options):
 class RedisServerState:
     """Counters and identity of the last run."""
 
+    __slots__ = ("counters", "identity", "role_changes", "totals")
+
     def __init__(self, document: Any = None) -> None:
         found = document or {}
         self.counters: dict[str, int] = dict(found.get("counters", {}))

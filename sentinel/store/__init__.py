@@ -488,6 +488,17 @@ class Store(Reader, CountedStore, Protocol):
         """Drop a little of what is older than the retention, in one short transaction."""
         ...
 
+    @property
+    def is_unseen(self) -> bool:
+        """Whether it can be read by now, and could not when sentinel started: it must be anew."""
+        ...
+
+    def look_through(self) -> int | None:
+        """Some rows more of what the start left out; how many were whole so far, None when nothing
+        is left. StateError: some of it can't be read.
+        """
+        ...
+
     def lost(self, component: str) -> str | None:
         """Since when the budget of a component counts as spent for a damaged row: a moment."""
         ...

@@ -77,8 +77,11 @@ class SqliteStore:
         writable: bool = True,
         owner: bool = False,
         prepare: Callable[[], None] = lambda: None,
+        blocked: StateUnwritable | None = None,
     ) -> None:
-        self.database = Database(folder, writable=writable, owner=owner, prepare=prepare)
+        self.database = Database(
+            folder, writable=writable, owner=owner, prepare=prepare, blocked=blocked
+        )
         self.path = self.database.path
         self._read = self.database.rows.read
 
@@ -86,6 +89,11 @@ class SqliteStore:
     def standby(self) -> StateUnwritable | None:
         """Why it is read from memory and takes nothing, or None."""
         return self.database.standby
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether it can be read by now, and could not when sentinel started: it must be anew."""
+        return self.database.is_unseen
 
     @property
     def moved_aside(self) -> list[Path]:
@@ -282,6 +290,13 @@ class SqliteStore:
     def lost(self, component: str) -> str | None:
         """Since when the budget of a component counts as spent for a damaged row: a moment."""
         return self.meta(LOST + component)
+
+    def look_through(self) -> int | None:
+        """Some rows more of what the start left out of a large file; how many were whole so far,
+        None when nothing is left.
+        """
+        scrub = self.database.scrub
+        return scrub.rows if scrub and scrub.step(self._read, self.database.query) else None
 
     def accept(self, at: datetime, actor: str, reason: str) -> None:
         """At a person's word this state counts from now on, and its damage was seen."""
