@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.run-$(shell cksum < requirements.lock | cut -d' ' -f1)
 DEV_READY := $(VENV)/.dev-$(shell cat requirements.lock requirements-dev.lock | cksum | cut -d' ' -f1)
-ALONE := tests/acceptance/test_demo_runs.py tests/acceptance/test_subjects.py tests/faults/test_crash_loop.py tests/faults/test_nemesis.py tests/faults/test_own_pause.py tests/faults/test_runbook_killed.py
+ALONE := tests/acceptance/test_demo_runs.py tests/acceptance/test_subjects.py tests/acceptance/test_alerts.py tests/faults/test_crash_loop.py tests/faults/test_nemesis.py tests/faults/test_own_pause.py tests/faults/test_runbook_killed.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help run setup test coverage nightly mutants matrix dashboards lint measure bench format lock clean
@@ -37,13 +37,22 @@ run: $(RUN_READY)  ## start the demo platform and watch it; options in ARGS="--f
 setup: $(DEV_READY)  ## make the environment with everything the tests need
 	@$(BIN)/python -m compileall -q sentinel || true
 
+# Each worker reads all tests: what they are made into is kept (also where Python was told to write no byte code), made by
+# two at once before three make the same.
+TESTS_READY := $(VENV)/.tests-ready
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+$(TESTS_READY): $(shell find tests -name '*.py') | $(DEV_READY)
+	@$(PYTEST) --collect-only -qq tests/unit >/dev/null 2>&1 & \
+	$(PYTEST) --collect-only -qq tests/acceptance tests/browser tests/faults tests/integration >/dev/null 2>&1; \
+	wait; touch $@
+
 # Many demos at once, and what kills and pauses, have the machine for themselves; what mostly waits for one demo runs by
 # twos, all others by threes. A failure of a part does not hide the next; up to three that failed
 # beside others are tried again alone, and named (tools/second_look.py). 5: the options in ARGS chose none of them.
 OTHERS = $(addprefix --ignore=,$(ALONE)) $(ARGS)
-test: setup  ## run all tests (options in ARGS)
+test: setup $(TESTS_READY)  ## run all tests (options in ARGS)
 	@failed=0; broken=0; \
-	part() { $(BIN)/python -m pytest "$$@" || case $$? in 1) failed=1;; 5) ;; *) broken=1;; esac; }; \
+	part() { $(PYTEST) "$$@" || case $$? in 1) failed=1;; 5) ;; *) broken=1;; esac; }; \
 	part --cache-clear $(ALONE) $(ARGS); \
 	part -n 2 --dist loadfile tests/acceptance tests/browser $(OTHERS); \
 	part -n 3 --dist loadfile tests/faults tests/integration tests/unit $(OTHERS); \

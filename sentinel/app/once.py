@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from sentinel.app.wiring import Clients
 from sentinel.clock import utcnow
 from sentinel.config import Configuration
-from sentinel.core.model import Result
+from sentinel.core.fault import Status
+from sentinel.core.model import Finding, Result
+from sentinel.core.moment.skew import ColumnClock, tell_cure
 from sentinel.engine.faults import put_worst_first
 from sentinel.engine.pause import PauseGuard
 from sentinel.engine.runner import Runner
@@ -43,9 +45,22 @@ async def run_once(
         if kind.load_state is not None:
             runner.states[name] = kind.load_state(None)
         result = await runner.run(check, kind)
-        return replace(result, finding=put_worst_first(result.finding, kind.fault_kinds))
+        finding = put_worst_first(result.finding, kind.fault_kinds)
+        state = runner.states.get(name)
+        return replace(result, finding=_doubt(finding, kind.clocks(state) if state else ()))
     finally:
         beat.cancel()
         if name in runner.states:
             await runner.states[name].close()
         await clients.close()
+
+
+def _doubt(finding: Finding, clocks: Iterable[ColumnClock]) -> Finding:
+    """A first look sees nothing arrive: that all is well rests on the zone of the times, and where
+    nothing tells that zone, on nothing.
+    """
+    unproven = next((each for each in clocks if each.is_naive and not each.is_certain), None)
+    if finding.status is not Status.UP or unproven is None:
+        return finding
+    text = f"{finding.detail}; {unproven.describe()}: one look can't tell whether it is"
+    return replace(finding, status=Status.UNKNOWN, detail=text, guidance=tell_cure(unproven))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from sentinel.config.component import ComponentReader
 from sentinel.config.model import CheckSettings
 from sentinel.config.role import Casting
 from sentinel.core.model import Check, Threshold
-from sentinel.probes import Kind
+from sentinel.probes import Kind, Options
 from sentinel.strict.attempt import attempt
 from sentinel.strict.explain import unknown_message, validate
 from sentinel.strict.place import Place
@@ -30,6 +30,7 @@ class CheckReader:
     components: ComponentReader
     kinds: Mapping[str, Kind]
     now: datetime
+    _known: dict[tuple[str, str], Options] = field(default_factory=dict)
 
     def read(self) -> tuple[Check, ...]:
         """Every check that is right; what is wrong with the others is noted."""
@@ -45,7 +46,7 @@ class CheckReader:
         kind = self._find_kind(place / "kind", raw.get("kind"))
         own, rest = _split(raw)
         base = validate(place, CheckSettings, own)
-        options = validate(place, kind.options, rest, beside=OWN) if kind else None
+        options = self._read_options(place, kind, rest) if kind else None
         accept = read_acceptances(place / "accept", raw.get("accept"), kind, self.now)
         if kind is not None and "keep_losses" in own:
             _check_losses(place / "keep_losses", kind)
@@ -57,6 +58,16 @@ class CheckReader:
         if options is None:
             return None
         return make_check(base, kind, options, roles, thresholds, accept, str(place))
+
+    def _read_options(self, place: Place, kind: Kind, rest: dict[str, Any]) -> Options | None:
+        """The options of a kind; those who say the same have the same value."""
+        said = (kind.name, repr(sorted(rest.items())))
+        known = self._known.get(said)
+        if known is None:
+            known = validate(place, kind.options, rest, beside=OWN)
+            if known is not None:
+                self._known[said] = known
+        return known
 
     def _find_kind(self, place: Place, name: Any) -> Kind | None:
         kind = self.kinds.get(name) if isinstance(name, str) else None

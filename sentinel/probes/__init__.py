@@ -4,7 +4,7 @@ knows only "once".
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, cast
@@ -16,6 +16,7 @@ from sentinel.adapters.postgres import PostgresClient
 from sentinel.adapters.redis import RedisClient
 from sentinel.core.fault import REJECTED, STARTING, THRESHOLD, UNREACHABLE, FaultKind, Severity
 from sentinel.core.model import Finding, Impact, Margin, Measurement, Sli
+from sentinel.core.moment.skew import ColumnClock
 from sentinel.core.objective import LOOK_SLIS
 from sentinel.shelf import LazyShelf
 
@@ -121,6 +122,10 @@ def _one_request(_options: Any) -> int:
     return 1
 
 
+def _no_clocks(_state: Any) -> Iterable[ColumnClock]:
+    return ()
+
+
 def _no_pledge(_options: Any, _dump: Any) -> Mapping[str, Any]:
     return {}
 
@@ -129,18 +134,21 @@ def _no_pledge(_options: Any, _dump: Any) -> Mapping[str, Any]:
 class Kind:
     """A check kind: everything that the rest of sentinel needs to know of it.
 
-    `resources` maps option names to resource types: {"resource": "redis"} means that the option
-    `resource` names a resource of type redis; when it is not given, the component's resource is
-    taken, else the only one of that type. `load_state(document | None)` makes the state from what
-    `dump` gave before, or afresh. `faults` are all that its findings may name; the runbook of the
-    first one is also the one for a threshold that is crossed. `requests(options)` is how many HTTP
-    requests one run may send, which a budget must allow. `impact` are the figures that reports
-    show of it; a report knows no other. `margins` are what runs out: reports tell what is close.
+        `resources` maps option names to resource types: {"resource": "redis"} means that the option
+        `resource` names a resource of type redis; when it is not given, the component's resource is
+        taken, else the only one of that type. `load_state(document | None)` makes the state from what
+        `dump` gave before, or afresh. `faults` are all that its findings may name; the runbook of the
+        first one is also the one for a threshold that is crossed. `requests(options)` is how many HTTP
+        requests one run may send, which a budget must allow. `impact` are the figures that reports
+        show of it; a report knows no other. `margins` are what runs out: reports tell what is close.
     `slis` are what an objective can be set for beside the two of every kind, `up` and `working`.
+    `board` names the dashboard that shows it, without its `sentinel-`.
     `patient`: what it remembers may be half a minute old after a kill, and no figure is false for
     it, at most wider; else it is written at once, run by run. Of a patient kind that holds for what
     `pledge(options, dump)` gives, parts of a dump that `load_state` gets over those that were
     written before (None: all of it).
+    `clocks(state)` are those by which the columns are written that a run read: whether they are right
+    shows what arrives between two looks.
     """
 
     name: str
@@ -152,12 +160,14 @@ class Kind:
     impact: tuple[Impact, ...] = ()
     margins: tuple[Margin, ...] = ()
     slis: tuple[Sli, ...] = ()
+    board: str = "components"
     resources: Mapping[str, str] = field(default_factory=dict)
     load_state: Callable[[Any], State] | None = None
     patient: bool = False
     pledge: Callable[[Any, Any], Mapping[str, Any] | None] = _no_pledge
     default_every: float = 10.0
     requests: Callable[[Any], int] = _one_request
+    clocks: Callable[[Any], Iterable[ColumnClock]] = _no_clocks
     fault_kinds: Mapping[str, FaultKind] = field(init=False, compare=False, repr=False)
     """Every fault that a check of this kind can have, by key: asked at every run."""
 

@@ -408,9 +408,11 @@ KIND = Kind(
     ),
     options=ProgressOptions,
     run=run,
+    board="agents",
     resources={"database": "postgres", "bus": "redis?"},
     load_state=ProgressState,
     patient=True,
+    clocks=lambda state: [each for part in state.clocks.values() for each in part.values()],
     default_every=30.0,
     faults=FAULTS,
     measurements=(

@@ -168,6 +168,8 @@ class _Builder:
         self._recordings: list[list[Any]] = []
         """Of what has an anchor and has not ended."""
         self._replaying = False
+        self._texts: dict[str, str] = {}
+        """Of equal texts the first: ten thousand checks say `tcp` and name a thousand components."""
 
     def build(self) -> None:
         """Fill in the document's value. Raises one of `_REFUSED`."""
@@ -340,7 +342,7 @@ class _Builder:
                 if _FLOAT.fullmatch(text):
                     return float(text)
         if self._environment is None or "$" not in text:
-            return text
+            return self._texts.setdefault(text, text)
         place = self._document.at(*path)
         if names := find_variables(text):
             self._document.references[path] = names

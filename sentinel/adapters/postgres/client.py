@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -87,13 +88,27 @@ class PostgresClient:
         )
         self._lock_timeout = int(lock_timeout * 1000)
         self._connection: Connection | None = None
+        self._plans: Connection | None = None
+        """The connection, while the server keeps plans of statements for it."""
         self._lock = asyncio.Lock()
         self._reconnect = Reconnect(f"{name} (PostgreSQL)", monotonic)
         self._resolver = resolver or Resolver()
 
     async def query(self, sql: str, params: Params = None) -> list[Record]:
-        """Run one statement in autocommit mode and fetch all rows. Names must be schema-qualified."""
+        """Run one statement in autocommit mode and fetch all rows. Names must be schema-qualified.
+
+        The server keeps the plan of a statement without parameters (one for all parameters may be
+        the wrong one), if it is one that keeps any: behind a pooler another session may get what was
+        prepared in this one. What was not run for that is asked plainly.
+        """
         async with self._held() as connection:
+            if params is None and connection is self._plans:
+                try:
+                    return await self._fetch(connection, sql, None, prepare=True)
+                except TargetError as error:
+                    if error.code not in _NO_PLAN:
+                        raise
+                self._plans = None
             return await self._fetch(connection, sql, params)
 
     async def write(self, sql: str, params: Params = None) -> list[Record]:
@@ -175,8 +190,10 @@ class PostgresClient:
         if connection.pgconn.transaction_status != TransactionStatus.IDLE:
             self._drop()
 
-    async def _fetch(self, connection: Connection, sql: str, params: Params) -> list[Record]:
-        return await self._answer(connection, _fetch(connection, sql, params))
+    async def _fetch(
+        self, connection: Connection, sql: str, params: Params, *, prepare: bool = False
+    ) -> list[Record]:
+        return await self._answer(connection, _fetch(connection, sql, params, prepare=prepare))
 
     async def _answer(self, connection: Connection, work: Coroutine[Any, Any, T]) -> T:
         """Await an answer of the server for `deadline` seconds; too late or cancelled: the
@@ -211,7 +228,7 @@ class PostgresClient:
             return self._connection
         self._reconnect.admit()
         try:
-            self._connection = await self._connect()
+            self._connection = self._plans = await self._connect()
         except TargetError as error:
             self._reconnect.failed(error)
             raise
@@ -266,7 +283,7 @@ class PostgresClient:
             async with asyncio.timeout(seconds):
                 pgconn = await start_session(make_conninfo(self._dsn, **own))
                 connection = psycopg.AsyncConnection[Record](pgconn, row_factory=dict_row)
-                connection.prepare_threshold = None
+                connection.prepare_threshold = sys.maxsize  # those only that ask for it
                 return await self._prepare(connection, wish)
         except (psycopg.Error, OSError) as error:
             raise translate(error) from error
@@ -322,6 +339,10 @@ class PostgresClient:
             connection.pgconn.finish()
 
 
+_NO_PLAN = {"26000", "42P05", "0A000"}
+"""SQLSTATEs of a plan that is not there, is another one's, or does not fit a changed table: nothing
+was run.
+"""
 _READ_ONLY = "-c default_transaction_read_only=on"
 _ASK_WRITES = {"read-write", "read-only"}
 
@@ -362,8 +383,10 @@ def identifier(name: str) -> str:
     )
 
 
-async def _fetch(connection: Connection, sql: str, params: Params) -> list[Record]:
-    cursor = await connection.execute(sql.encode(), params)
+async def _fetch(
+    connection: Connection, sql: str, params: Params, *, prepare: bool = False
+) -> list[Record]:
+    cursor = await connection.execute(sql.encode(), params, prepare=prepare)
     return await cursor.fetchall() if cursor.description else []
 
 

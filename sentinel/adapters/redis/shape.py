@@ -30,9 +30,9 @@ _ODD_CALLS = re.compile(rb"failed_calls=(?!\d{1,19}(?:\r?$|,))", re.MULTILINE)
 def find_odd(command: Sequence[Any], reply: Any) -> str:
     """Why this can't be the reply to a command, for after "answers"; "" when it can."""
     words = [_word(part) for part in command[:2]]
-    if words[0] == "XPENDING" and len(command) != 3:
-        words = ["XPENDING", "ROWS"]  # the sum is asked for by stream and group alone
     shape = _SHAPES.get(" ".join(words)) or _SHAPES.get(words[0])
+    if shape is _is_sum and len(command) != 3:  # it is asked for by stream and group alone
+        shape = _ROWS
     return "" if shape is None else _find_misfit(words[0], shape, reply)
 
 
@@ -235,7 +235,6 @@ _SHAPES: Mapping[str, Shape] = {
     "XREADGROUP": _maybe(_is_read),
     "XCLAIM": _list_of(_maybe(_is_kept)),
     "XPENDING": _is_sum,
-    "XPENDING ROWS": _ROWS,
     "XINFO GROUPS": _list_of(_map_with(b"name", b"consumers", b"pending", b"last-delivered-id")),
     "XINFO CONSUMERS": _list_of(_map_with(b"name", b"pending", b"idle")),
     "XINFO STREAM": _map_with(b"length", b"last-generated-id"),

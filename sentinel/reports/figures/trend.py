@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
+from sentinel.core.objective import judge_slices
 from sentinel.probes import Kind
 from sentinel.reports.figures import Period, TrendFact, TrendPoint
 from sentinel.store import CheckView, Reader, Sample
 
 MAX_POINTS = 120
+BUDGET_POINTS = 40
+"""Each of them adds up a whole window."""
 MIN_POINTS = 2
 """Fewer are no curve."""
 
@@ -29,6 +33,25 @@ def list_trends(
                 points = _thin([each for each in samples if each.check == name], period)
                 if len(points) >= MIN_POINTS:
                     found.append(TrendFact(impact.name, name, impact.unit, points))
+    return found
+
+
+def list_budgets(store: Reader, period: Period) -> list[TrendFact]:
+    """How much of each error budget was left over a period; nothing while nothing is claimed."""
+    found = []
+    for standing in store.objectives():
+        objective = standing.objective
+        since = period.began - timedelta(seconds=objective.window)
+        slices = store.slices(objective.source, since=since)
+        step = (period.ended - period.began) / BUDGET_POINTS
+        instants = [period.began + step * (i + 1) for i in range(BUDGET_POINTS)]
+        judged = [judge_slices(objective, slices, at) for at in instants] if slices else []
+        points = [
+            TrendPoint(each.at, each.budget_left) for each in judged if each.budget_left is not None
+        ]
+        if len(points) >= MIN_POINTS:
+            name = f"error budget left of {objective.title or objective.name}"
+            found.append(TrendFact(name, objective.check, "ratio", points, 0.0))
     return found
 
 

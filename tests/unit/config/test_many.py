@@ -52,4 +52,6 @@ def test_what_is_equal_is_one_value(tmp_path):
     """Ten thousand checks hold what they have in common once."""
     checks = write(tmp_path, 3).checks
     assert len({id(check.health) for check in checks}) == 1
+    assert len({id(check.options) for check in checks if check.kind == "redis_server"}) == 1
+    assert len({id(check.kind) for check in checks}) == 2
     assert len({id(check.resources) for check in checks if check.kind == "redis_server"}) == 1

@@ -16,11 +16,13 @@ from sentinel.core.progress.plan import (
     Milestone,
     Plan,
     Reading,
+    Requirement,
     Track,
+    Waiver,
 )
 from sentinel.probes import load_kinds
 from sentinel.reports import ReportRequest
-from sentinel.reports.figures.milestone import EVIDENCE, NAME
+from sentinel.reports.figures.milestone import EVIDENCE, NAME, name_requirement
 from sentinel.reports.figures.work import ProgressFacts
 from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.render import render
@@ -112,7 +114,7 @@ def test_contradictions_are_said(store: SqliteStore) -> None:
     observe(store, {"schema": (4, 4), "rows": (2, 10)})
     best = Sample(at(0), NAME, "done", {"milestone": "rows"}, 5)
     store.commit(Changes(samples=[best, replace(best, measurement="total", value=10)]))
-    facts = told(store, project(), to=("team",), next_update=NOW + timedelta(hours=1))
+    facts = told(store, project(), next_update=NOW + timedelta(hours=1))
     by_name = {each.name: each for each in facts.milestones}
     assert list(by_name["rows"].notes) == [
         "contradiction: claimed 100 %, measured 20 %",
@@ -132,7 +134,7 @@ def test_contradictions_are_said(store: SqliteStore) -> None:
     ]
     assert any("milestone Rows: overdue" in blocker for blocker in facts.blockers)
     assert facts.sync is not None
-    assert list(facts.sync.who) == ["team", "ada", "bob"]
+    assert list(facts.sync.who) == ["ada", "bob"]
 
 
 def test_tracks_go_from_the_last_report_to_now(store: SqliteStore) -> None:
@@ -181,3 +183,34 @@ def test_without_a_plan_nothing_is_made_up(store: SqliteStore) -> None:
     text = render("progress", collect(store, "progress", NOW, request(Plan())), ("md", "html"))
     assert "Milestones" not in text.texts["md"]
     assert not text.problems
+
+
+HOSTILE = "<script>alert(1)</script> | [x](javascript:alert(1)) `{{7*7}}` \x1b[31m\u202e =1+1"
+
+
+@pytest.mark.parametrize("kind", ["progress", "readiness"])
+def test_a_hostile_plan_is_inert(store: SqliteStore, kind: str) -> None:
+    """Titles, owners, waivers and what evidence says: markup nowhere, in any format."""
+    evidence = Evidence(EvidenceKind.JSON, HOSTILE, HOSTILE)
+    claim = Claim(0.5, NOW, HOSTILE)
+    plan = Plan(
+        tracks={"t": Track("t", HOSTILE, (), HOSTILE)},
+        milestones={
+            "m": Milestone("m", "t", HOSTILE, (), evidence),
+            "n": Milestone("n", "t", HOSTILE, ("m",), None, claim),
+        },
+        requirements=(Requirement(HOSTILE, evidence, Waiver(HOSTILE, HOSTILE, NOW)),),
+    )
+    readings = {
+        "m": Reading("m", NOW, why=HOSTILE),
+        name_requirement(HOSTILE): Reading("r", NOW, 0, 1, HOSTILE),
+    }
+    store.commit(Changes(meta={EVIDENCE: write(readings)}))
+    asked = request(plan, automations=((HOSTILE, HOSTILE),))
+    rendered = render(kind, collect(store, kind, NOW, asked))
+    rendered.complain()
+    for text in rendered.texts.values():
+        assert "<script>alert" not in text
+        assert "\u202e" not in text
+        assert "\x1b" not in text
+    assert "](javascript" not in rendered.texts["md"].replace("\\](", "")

@@ -74,6 +74,21 @@ def test_actions_per_window():
     assert find_limit(LIMITS, "x", Crowd(), done[2:]) is None
 
 
+def test_an_action_leaves_its_window_at_its_end():
+    """Exactly when the wait that was told is over."""
+    done = recent(("a", 10.0), ("b", 20.0), ("c", 300.0))
+    assert find_limit(LIMITS, "x", Crowd(), done) is None
+    five = crowd(5, 0, 0)
+    assert find_limit(LIMITS, "agent-1", five, recent(("agent-0", 600.0))) is None
+    assert find_limit(LIMITS, "agent-1", five, recent(("agent-0", 599.0)))[1] == 1.0
+
+
+def test_no_action_at_all_waits_for_its_window():
+    """`per_window: 0` is a limit, too."""
+    none = ActionLimits(per_window=0)
+    assert find_limit(none, "x", Crowd(), []) == ("0 actions within 300 s", 300.0)
+
+
 def test_share_of_a_group():
     """One of five agents within ten minutes; attempts on the same agent do not widen the blast
     radius.

@@ -31,6 +31,8 @@ STAYS = {
     "bad once, good lately": Record(verdicts=[BAD] * 6 + [GOOD] * 3 + [BAD, GOOD, BAD]),
     "two crashes": Record(starts=[1.0, 2.0]),
     "three crashes, one long ago": Record(starts=[1.0, 2.0, 601.0]),
+    "two given up, one just out of its window": Record(exhausted=[1.0, 900.0]),
+    "three crashes, one just out of its window": Record(starts=[1.0, 2.0, 600.0]),
     "a short stall": Record(longest_stall=5.0),
 }
 OFF = {"exhausted": 0, "last_attempts": 0, "starts": 0, "stall": 0.0}

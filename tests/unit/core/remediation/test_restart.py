@@ -205,6 +205,20 @@ def test_a_clock_that_goes_back_refills_no_budget():
     assert decide(attempts=ahead).reason is Reason.BUDGET_SPENT
 
 
+@pytest.mark.parametrize(("hours", "limit", "attempts"), [(1, 3, 3), (24, 6, 6)])
+def test_what_is_as_old_as_the_hour_or_the_day_is_over(hours, limit, attempts):
+    """To the second: who waits for the end of it may act at its end."""
+    age = hours * 3600
+    old = [attempt(1, 600 - age, incident=f"i-{n}") for n in range(attempts)]
+    assert decide(attempts=old).act
+    young = [attempt(1, 601 - age, incident=f"i-{n}") for n in range(attempts)]
+    decision = decide(attempts=young)
+    assert (decision.reason, decision.text) == (
+        Reason.BUDGET_SPENT,
+        f"{limit} attempts within {hours} h",
+    )
+
+
 BOOT = {"boot": "b-1", "uptime": 4000.0}
 
 
