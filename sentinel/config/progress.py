@@ -36,6 +36,10 @@ from sentinel.strict.place import Place
 
 MAX_MILESTONES = 500
 """More than a page can show, and a simulation of them takes long."""
+MAX_CIRCLES = 20
+"""So many circles are told at once: a graph of hundreds of needs may have thousands, and a reload
+would look for them for minutes.
+"""
 
 
 @dataclass(slots=True)
@@ -104,12 +108,17 @@ class PlanReader:
         return Claim(item.percent, at, item.by)
 
     def _refuse_circles(self, milestones: Mapping[str, Milestone]) -> None:
-        """Each circle is named; its first edge is taken out, so that the next one is told, too."""
+        """Circles are named, up to a bound; the first edge of each is taken out, so that the next one
+        is told, too.
+        """
         needs = {
             name: tuple(need for need in each.needs if need in milestones)
             for name, each in milestones.items()
         }
-        while circle := find_circle(needs):
+        for _ in range(MAX_CIRCLES):
+            circle = find_circle(needs)
+            if not circle:
+                return
             way = " → ".join([*circle, circle[0]])
             place = self.written.at("milestones", circle[0]) / "needs"
             place.note(f"milestones need each other: {way}", "remove one of these needs")
