@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from sentinel.app.calendar import Calendar
+from sentinel.app.condition import show_condition
 from sentinel.app.ending import Step, end_in_order
 from sentinel.app.enrolment import Enrolment
 from sentinel.app.following import FILES_KEY, Following
@@ -112,6 +113,7 @@ class Daemon:
         )
         self.upkeep.keep("pause_guard", self.engine.guard.run)
         await self.enrolment.add_components(configuration.components)
+        await self.enrolment.take_objectives(configuration.objectives)
         await self.enrolment.add_checks(configuration.checks, configuration.components)
         await self.enrolment.reconsider_unwatched()
         self.upkeep.keep("scheduler", self.engine.scheduler.loop)
@@ -284,8 +286,7 @@ class Daemon:
 
     async def _beat(self) -> None:
         """Sign of life for the next start, and figures about ourselves."""
-        self.metrics.overdue.set(len(self.engine.scheduler.overdue()))
-        self.metrics.coverage.set(self.engine.coverage.ratio())
+        show_condition(self.engine, self.metrics)
         if self.engine.picture.calm and (step := self.clock.settle()):
             await self._follow_clock(step)
         self.calendar.follow_clock()
@@ -301,10 +302,9 @@ class Daemon:
             OWN_KEY: json.dumps(self.own_troubles.look()),
             **describe_conditions(self.bookcase.shelf),
         }
-        changes = Changes(
-            meta=self._signs.choose(words, self.engine.picture.looks()),
-            gaps=self.engine.guard.take_gaps(),
-        )
+        changes = self.engine.objectives.settle()
+        changes.meta = self._signs.choose(words, self.engine.picture.looks())
+        changes.gaps = self.engine.guard.take_gaps()
         await self.engine.recorder.later(changes)
 
     async def _follow_clock(self, step: float) -> None:
@@ -340,7 +340,7 @@ class Daemon:
         async with asyncio.timeout(CHECK_PATIENCE):
             while picture.last_result(name) is before:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.02)
-        await self.engine.recorder.settle()  # who asked reads it in the store
+        await self.engine.recorder.settle(check=name)  # who asked reads it in the store
         return Answer.done("done")
 
     # -- reload and stop --------------------------------------------------------------------------
@@ -416,6 +416,7 @@ class Daemon:
         await self.engine.file_watch.follow(self.engine.picture.components)
         await self.notifying.follow()
         await beside(self.bookcase.reload)
+        await self.enrolment.take_objectives(fresh.objectives)
         for check in differences.changed:
             if check.name in differences.other_kind:
                 await self.roster.remove(check.name)
@@ -486,9 +487,9 @@ class Daemon:
         ]
 
     async def _say_goodbye(self) -> None:
-        now = self.clock.utcnow()
-        meta = {BEAT: write_moment(self.clock.moment()), "stopped": now.isoformat()}
-        await self.engine.recorder.record(Changes(meta=meta))
+        now, changes = self.clock.utcnow(), self.engine.objectives.settle(last=True)
+        changes.meta = {BEAT: write_moment(self.clock.moment()), "stopped": now.isoformat()}
+        await self.engine.recorder.record(changes)
 
     def _close_store(self) -> None:
         self.engine.recorder.close()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 from sentinel.core.model import Incident, IncidentState
+from sentinel.core.objective import ObjectiveStanding
 from sentinel.core.remediation.restart import Reason
 from sentinel.engine.recorder import Recorder
 from sentinel.store import HELD_KEY, Changes, CheckView, ComponentView, Reader, Store, TimelineEntry
@@ -43,7 +44,9 @@ class PresentReader:
     def checks(self) -> list[CheckView]:
         """Every check of the running configuration."""
         newer = [each.checks for each in self._newer()]
-        return _lay_over(self.store.checks(), newer)
+        # What ran since it was noted is among what is newer: nobody here has to go by the note.
+        known = [replace(view, noted=None) if view.noted else view for view in self.store.checks()]
+        return _lay_over(known, newer)
 
     def components(self) -> list[ComponentView]:
         """Every component of the running configuration."""
@@ -53,6 +56,13 @@ class PresentReader:
     def _newer(self) -> list[Changes]:
         """Asked for before the store: what is written in between is then in both."""
         return [*self.recorder.waiting(), *self.recorder.held()]
+
+    def objectives(self) -> list[ObjectiveStanding]:
+        """How each objective stands."""
+        known = {each.objective.name: each for each in self.store.objectives()}
+        for each in self.recorder.waiting():
+            known |= each.standings
+        return [known[name] for name in sorted(known)]
 
     def incidents(self, *, open_only: bool = False, limit: int = 100) -> list[Incident]:
         """Newest first."""

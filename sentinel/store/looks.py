@@ -15,6 +15,7 @@ from sentinel.store.document import read_instant, write_instant
 
 LOOKS = "looks"
 """Under this word the daemon remembers it: JSON, {at: instant, ran: {check: [seconds before, runs]}}."""
+ROUNDED = timedelta(seconds=0.01)
 
 
 def write_looks(at: datetime, ran: Mapping[str, tuple[datetime, int]]) -> str:
@@ -30,7 +31,10 @@ def lay_looks_over(views: Iterable[CheckView], word: str | None) -> list[CheckVi
 
 
 def _lay_over(view: CheckView, noted: str, ago: float, runs: int) -> CheckView:
-    if runs < view.runs:  # of another start, or from before
+    if runs < view.runs:
         return view
     at = read_instant(noted)
-    return replace(view, runs=runs, looked=at - timedelta(seconds=ago), noted=at)
+    looked = at - timedelta(seconds=ago)
+    if view.last_run is not None and looked < view.last_run - ROUNDED:  # of an earlier start
+        return view
+    return replace(view, runs=runs, looked=looked, noted=at)

@@ -104,10 +104,12 @@ def _forget_rows(db: sqlite3.Connection, retention: Retention, most: int) -> Ite
         "before": write_instant(retention.before),
         "journal": write_instant(retention.journal),
         "reports": write_instant(retention.reports),
+        "objectives": write_instant(retention.objectives),
     }
     statements = [*_OF_INCIDENTS, *(_delete(table, column) for table, column in _TIMED)]
     statements += [_delete("cleaning", "at", "journal"), _delete("report", "at", "reports")]
     statements += [_delete("damaged", "at", "reports")]
+    statements += [_delete("objective_slice", "ended", "objectives")]
     for sql in statements:
         dropped = db.execute(sql, {**given, "n": most}).rowcount
         yield dropped

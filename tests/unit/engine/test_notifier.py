@@ -187,6 +187,23 @@ async def test_a_storm_is_a_few_notices_and_a_digest(desk, receiver):
     assert receiver.sent[5].title == "[platform] 95 more notices at once"
 
 
+async def test_a_flood_of_announcements_is_worked_off_in_turns(desk, receiver, clock):
+    """The loop of events has other work, too; nothing is left out."""
+    await desk.turn()
+    for n in range(250):
+        await desk.fall(f"part-{n}")
+    sizes = []
+    for _ in range(4):
+        await desk.dispatcher.drain()
+        sizes.append(len(desk.notifier.state.book.entries))
+    assert sizes == [100, 200, 250, 250]
+    assert not desk.notifier._is_time(clock.utcnow())
+    clock.now += 0.25
+    assert desk.notifier._is_time(clock.utcnow())
+    await desk.turn()
+    assert len(receiver.sent) == 250
+
+
 async def test_acknowledged_nothing_is_escalated(tmp_path, store, clock, metrics):
     """By the word of a person, in the timeline and to those who were told."""
     house, team, lead = House(tmp_path, store, clock, metrics), Receiver(), Receiver()

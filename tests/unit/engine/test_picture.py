@@ -21,13 +21,11 @@ from sentinel.core.model import (
     Check,
     Component,
     Finding,
-    Histogram,
     Impact,
     Incident,
     IncidentState,
     Measurement,
     Result,
-    Row,
     Section,
     Term,
 )
@@ -380,19 +378,6 @@ def test_a_check_that_is_gone(picture: Picture) -> None:
     assert picture.last_result("a") is None
     assert picture.checks_of("bus") == ["b"]
     assert [state[0].name for state in picture.results()] == ["b"]
-
-
-def test_what_an_incident_cost_is_kept_as_samples(picture: Picture, clock: Clock) -> None:
-    """Only what its kind counts an incident from; no histograms, nothing before the first run."""
-    assert picture.samples() == []
-    rows = [
-        Row({"stream": "s"}, {"lost": 3, "age": 9.0}),
-        Row({"stream": "t"}, {"lost": Histogram((1.0,), (1,), 1, 1.0)}),
-    ]
-    see(picture, "a", Finding(Status.UP, "fine", rows))
-    (sample,) = picture.samples()
-    assert (sample.check, sample.measurement, sample.labels) == ("a", "lost", {"stream": "s"})
-    assert (sample.value, sample.at) == (3.0, clock.utcnow())
 
 
 def test_a_configuration_brings_its_own_order(picture: Picture) -> None:

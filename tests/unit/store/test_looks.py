@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from sentinel.engine.present import PresentReader
+from sentinel.engine.recorder import Recorder
+from sentinel.metrics import Metrics
 from sentinel.store import BEAT, Changes, CheckView
 from sentinel.store.looks import LOOKS, write_looks
 from sentinel.store.sqlite import SqliteStore
@@ -72,3 +75,17 @@ def test_a_view_that_is_newer_tells_by_itself(store: SqliteStore) -> None:
     tell(store, ago=3.0, runs=8)
     (known,) = store.checks()
     assert (known.latest, known.runs, known.noted) == (NOW, 9, None)
+    tell(store, ago=3.0, runs=5000)
+    (known,) = store.checks()
+    assert (known.latest, known.runs, known.noted) == (NOW, 9, None)
+
+
+def test_in_the_daemon_nobody_goes_by_the_note(store: SqliteStore) -> None:
+    """What ran since then is known there: the age of the rest is that of now."""
+    store.commit(Changes(checks=[view()]))
+    tell(store, ago=1.5, runs=22)
+    recorder = Recorder(store, Metrics(), lambda: NOW)
+    reader = PresentReader.over(store, recorder)
+    (check,) = status_document(reader, NOW + timedelta(seconds=3))["checks"]
+    assert check["age"] == 4.5
+    recorder.close()
