@@ -63,7 +63,7 @@ def run(report: Report) -> None:
     for size in SIZES:
         asyncio.run(_measure(report, size))
     report.notes.append(
-        f"Runner, pipeline, metrics and one SQLite transaction for each result, {IN_FLIGHT} in flight, "
+        f"Runner, pipeline, metrics and SQLite in groups, {IN_FLIGHT} in flight, "
         f"{PER_COMPONENT} checks a component; the probe itself does nothing. CPU of the whole process, the store's "
         "thread included: results ÷ CPU seconds."
     )

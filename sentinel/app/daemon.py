@@ -340,7 +340,7 @@ class Daemon:
         async with asyncio.timeout(CHECK_PATIENCE):
             while picture.last_result(name) is before:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.02)
-        await self.engine.recorder.settle()  # who asked reads it in the store
+        await self.engine.recorder.settle(check=name)  # who asked reads it in the store
         return Answer.done("done")
 
     # -- reload and stop --------------------------------------------------------------------------

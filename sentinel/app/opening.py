@@ -8,6 +8,9 @@ from sentinel.store import Store
 from sentinel.store.folder import FILE
 from sentinel.store.sqlite import SqliteStore
 
+OwnStore = SqliteStore
+"""That of a daemon, by its name."""
+
 
 def open_store(folder: Path, *, writable: bool = True) -> Store:
     """The store of a state folder, for a command. Raises StateError when it can't be used."""

@@ -7,11 +7,11 @@ import threading
 
 import structlog
 
+from sentinel.app.opening import OwnStore
 from sentinel.app.reading import beside
 from sentinel.errors import StateUnwritable
 from sentinel.store import Store
 from sentinel.store.folder import FolderLock
-from sentinel.store.sqlite import SqliteStore
 
 log = structlog.get_logger()
 
@@ -26,8 +26,8 @@ async def own_store(lock: FolderLock) -> Store:
     """
     late = threading.Event()
 
-    def open_it() -> SqliteStore:
-        store = SqliteStore(lock.folder, owner=True, prepare=lock.take)
+    def open_it() -> OwnStore:
+        store = OwnStore(lock.folder, owner=True, prepare=lock.take)
         if late.is_set():
             store.close()  # another one has its place by now
         return store
@@ -40,12 +40,12 @@ async def own_store(lock: FolderLock) -> Store:
         late.set()
         text = f"the disk of {lock.folder} does not answer within {PATIENCE:g} s"
         blocked = StateUnwritable(text, "look at the disk of the state folder")
-        store = SqliteStore(lock.folder, owner=True, prepare=lock.take, blocked=blocked)
+        store = OwnStore(lock.folder, owner=True, prepare=lock.take, blocked=blocked)
     _tell_trouble(store)
     return store
 
 
-def _tell_trouble(store: SqliteStore) -> None:
+def _tell_trouble(store: OwnStore) -> None:
     if store.moved_aside:
         log.error(
             "state_was_damaged",

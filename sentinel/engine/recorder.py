@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -87,7 +87,7 @@ class Recorder:
         scrub: Callable[[Any], Any] = lambda value: value,
         paces: Paces = USUAL,
     ) -> None:
-        self._store, self._scrub, self._paces = store, scrub, paces
+        self._store, self.scrub, self._paces = store, scrub, paces
         self._metrics = metrics
         self._utcnow = utcnow
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -164,12 +164,14 @@ class Recorder:
             self._held[subject] = _Held(since, _Waiting(make), counted)
         self._look_after(LOOK)
 
-    async def settle(self, *, counted: bool = False) -> None:
-        """Write everything that is held, or of it only what was counted since the last time: who
-        shows a total calls it before he lets go of what he shows.
+    async def settle(self, *, counted: bool = False, check: str = "") -> None:
+        """Write everything that is held, or of it only one `check`, or only what was counted since
+        the last time: who shows a total calls it before he lets go of what he shows.
         """
-        if not counted:
-            self._release(len(self._held))
+        if check:
+            self._release([(CheckView, check)])
+        elif not counted:
+            self._release(list(self._held))
         elif states := self._take_counted():
             self._put(_Waiting(lambda: Changes(probe_state=states)))
         if self._waiting:
@@ -190,7 +192,7 @@ class Recorder:
         """
         self._clean(changes)
         if changes.clock_step:
-            self._release(len(self._held))
+            self._release(list(self._held))
         with self._queueing:
             for check in changes.checks:
                 self._held.pop((CheckView, check.name), None)
@@ -212,27 +214,27 @@ class Recorder:
                     whole = each.get()
             self._waiting.append(_Waiting(lambda: whole))
 
-    def _release(self, most: int) -> None:
-        """What is held longest goes into the queue."""
+    def _release(self, subjects: Sequence[Subject]) -> None:
+        """What is held of these goes into the queue."""
         with self._queueing:
-            subjects = list(islice(self._held, most))
-            turns = [self._held.pop(subject).turn for subject in subjects]
-        for turn in turns:
-            self._put(turn)
+            found = [self._held.pop(subject, None) for subject in subjects]
+        for held in found:
+            if held is not None:
+                self._put(held.turn)
 
     def _clean(self, changes: Changes) -> None:
         """What drivers, programs and servers said is told in sentences of ours: the last place
         where a secret among their words can be hidden.
         """
         changes.attempts = [
-            replace(each, detail=self._scrub(each.detail)) for each in changes.attempts
+            replace(each, detail=self.scrub(each.detail)) for each in changes.attempts
         ]
         changes.events = [
-            (incident, at, replace(event, text=self._scrub(event.text)), evidence)
+            (incident, at, replace(event, text=self.scrub(event.text)), evidence)
             for incident, at, event, evidence in changes.events
         ]
         changes.orders = [
-            replace(each, payload=self._scrub(each.payload))
+            replace(each, payload=self.scrub(each.payload))
             if each.kind in {OrderKind.NOTIFY, OrderKind.DELIVER}
             else each
             for each in changes.orders
@@ -269,7 +271,7 @@ class Recorder:
         if oldest is None:
             return
         if asyncio.get_running_loop().time() - oldest.since >= self._paces.hold:
-            self._release(SWEEP)
+            self._release(list(islice(self._held, SWEEP)))
             self._flush_soon()
         self._look_after(LOOK)
 
@@ -386,7 +388,7 @@ class Recorder:
         """Write what waits and what is held, and end the thread."""
         for timer in self._timers.values():
             timer.cancel()
-        self._release(len(self._held))
+        self._release(list(self._held))
         self._thread.submit(self._flush)
         self._thread.shutdown(wait=True)
 

@@ -7,6 +7,7 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from sentinel.core.component.incident import Event
 from sentinel.core.fault import Fault, StandingFault, Status
 from sentinel.core.model import Attempt, Incident, IncidentState, Transition
 from sentinel.core.moment import Moment
+from sentinel.core.objective import Counts, Slice
 from sentinel.core.order import Answer, Order
 from sentinel.reports.paper.write import forget_reports
 from sentinel.store import PLEDGE, Changes, Gap, Retention, Sample
@@ -210,6 +212,19 @@ def test_a_file_of_before_learns_to_shrink(tmp_path):
     SqliteStore(tmp_path, owner=True).close()
     with closing(sqlite3.connect(tmp_path / FILE)) as db:
         assert db.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+
+
+def test_what_was_counted_for_objectives_is_kept_for_their_windows(tmp_path: Path) -> None:
+    """By an instant of its own: however short the retention, as long as the longest window."""
+    store = SqliteStore(tmp_path)
+    ends = [T0 - timedelta(days=days) for days in (100, 40, 1)]
+    counts = Counts(1, 2, 3.0)
+    slices = [Slice("c/up", end - timedelta(minutes=5), end, counts) for end in ends]
+    store.commit(Changes(slices=slices))
+    forget(store, Retention(T0, T0, T0, T0, T0 - timedelta(days=90)))
+    assert [each.ended for each in store.slices("c/up", since=ends[0])] == ends[1:]
+    assert store.slices("c/up", since=ends[2]) == slices[2:]
+    store.close()
 
 
 def test_a_check_that_is_gone_for_long_is_forgotten(store):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sentinel.core.component.health import (
     BLIND_AFTER,
+    Crossed,
     Health,
     compare,
     cross_thresholds,
@@ -337,6 +338,15 @@ def test_thresholds_where_low_is_bad():
     threshold = Threshold("lag", degraded=Level(0.99, 0.995))
     d = "degraded"
     assert crossings(threshold, [0.991, 0.99, 0.994, 0.995, 0.98]) == ["-", d, d, "-", d]
+
+
+@pytest.mark.parametrize(("labels", "text"), [((("queue", "a"),), "queue a: "), ((), "")])
+def test_a_crossed_threshold_names_its_subject(labels, text):
+    """Where there is one: the target itself has no name of its own."""
+    fault = Crossed("lag", labels, 30.0, Status.DOWN, 10.0).as_fault()
+    assert fault.text == f"{text}lag is 30, the limit is 10"
+    assert fault.subject == {**dict(labels), "measurement": "lag"}
+    assert fault.parameters == dict(labels)
 
 
 def test_a_threshold_without_a_band():
