@@ -8,6 +8,7 @@ Prometheus sees no counter begin anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -27,6 +28,7 @@ from sentinel.core.objective import (
     judge,
 )
 from sentinel.engine.picture import WatchedCheck, remember
+from sentinel.errors import StateUnwritable
 from sentinel.metrics import Metrics
 from sentinel.store import Changes, Store
 
@@ -121,7 +123,8 @@ def read_kept(
     longest = dict[str, float]()
     for each in objectives:
         longest[each.source] = max(longest.get(each.source, 0.0), each.window)
-    store.keep_objectives([each.name for each in objectives], longest)
+    with suppress(StateUnwritable):  # then at the next start: no disk holds this one up
+        store.keep_objectives([each.name for each in objectives], longest)
     tallies = store.tallies()
     return {
         source: KeptSource(
