@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -179,13 +179,19 @@ class PlanReader:
             if found.subject in names:
                 self._check_fault(place / "fault", found)
         elif kind is EvidenceKind.OBJECTIVE:
-            known = [each.name for each in self.settings.objectives]
-            self._know(place, "objective", found.subject, known)
+            self._know(place, "objective", found.subject, list(self._name_objectives()))
         elif kind is EvidenceKind.MILESTONE:
             self._know(place, "milestone", found.subject, self.settings.milestones)
         elif kind in {EvidenceKind.SQL, EvidenceKind.PROMQL}:
             wanted = "postgres" if kind is EvidenceKind.SQL else "http"
             self._check_resource(place / "resource", found.subject, wanted)
+
+    def _name_objectives(self) -> Iterator[str]:
+        """Also of those that are wrong otherwise: that is told at their own place."""
+        for each in self.settings.objectives:
+            name = each.get("name") if isinstance(each, dict) else None
+            if isinstance(name, str):
+                yield name
 
     def _know(self, place: Place, what: str, name: str, known: Iterable[str]) -> None:
         if name not in known:

@@ -98,3 +98,22 @@ milestones:
     with pytest.raises(ConfigurationError) as caught:
         load(tmp_path)
     assert len(caught.value.problems) == MAX_CIRCLES
+
+
+def test_an_objective_is_evidence(tmp_path: Path) -> None:
+    """Of a milestone and of a requirement; one that nobody configured is a problem of its place."""
+    text = """
+components: {api: {}}
+checks: [{name: port, kind: tcp, component: api, address: "127.0.0.1:80"}]
+objectives: [{name: reach, check: port, sli: up, target: 99%, window: 1d}]
+tracks: {back: {}}
+milestones: {m: {track: back, evidence: {objective: reach}}}
+readiness: [{name: r, objective: reach}]
+"""
+    (tmp_path / "all.yaml").write_text(text)
+    plan = load(tmp_path).plan
+    assert plan.milestones["m"].evidence == plan.requirements[0].evidence
+    (tmp_path / "all.yaml").write_text(text.replace("r, objective: reach", "r, objective: rich"))
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path)
+    assert [each.key for each in caught.value.problems] == ["readiness[0].objective"]
