@@ -108,7 +108,7 @@ async def test_people_are_told_and_answer(
             (silence,) = json.loads(capsys.readouterr().out.partition("\n")[2])
             assert silence["matchers"] == {"component": ["other"]}
             assert await given.run("silence", "end", silence["id"]) == 0
-            assert await given.run("silence", "end", silence["id"]) == 75
+            assert await given.run("silence", "end", silence["id"]) == 64
             assert (
                 await given.run("silence", "add", "colour=red", "--for", "1h", "--reason", "x")
                 == 64
