@@ -18,14 +18,17 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from sentinel.app.cron import CronLine, EverySoOften
 from sentinel.app.housekeeping import schedule_chores
+from sentinel.app.reading import beside
 from sentinel.app.reporting import LOOKS_AT_EVIDENCE, make_request
 from sentinel.clock import read_uptime, utcnow
 from sentinel.config import Configuration
+from sentinel.config.notice import LOG
 from sentinel.core.model import Section
-from sentinel.core.order import Order, OrderKind
+from sentinel.core.notice.text import Letterhead, write_report_notice
 from sentinel.core.schedule.crontab import SAVED
 from sentinel.engine.clock import NOTICEABLE
 from sentinel.engine.housekeeper import Housekeeper
+from sentinel.engine.notifier import order_delivery
 from sentinel.engine.picture import Picture
 from sentinel.engine.recorder import Recorder
 from sentinel.engine.rollup import RollUps
@@ -210,6 +213,24 @@ class Calendar:
         """What is to be written before sentinel ends."""
         return Changes(samples=self._rolled.end())
 
+    async def look_through_state(self) -> None:
+        """Once after the start, what it left out of a large state; nothing waits for it."""
+        found, rows = await beside(self.store.look_through), 0
+        if found is None:
+            return
+        log.info("state_is_large", guidance="it is looked through while sentinel runs")
+        try:
+            while found is not None:
+                rows = found
+                await asyncio.sleep(FORGET_PAUSE)
+                found = await beside(self.store.look_through)
+        except StateError as error:
+            self.picture.metrics.swallowed.labels("state").inc()
+            guidance = "start sentinel anew: what can't be read is moved aside then"
+            log.error("state_not_readable", error=error.message, guidance=guidance)
+            return
+        log.info("state_looked_through", rows=rows)
+
     async def keep_forgetting(self) -> None:
         """From the start on and for ever, in steps so short that nothing waits for them."""
         await asyncio.sleep(FORGET_AFTER)
@@ -237,11 +258,13 @@ class Calendar:
     def _retention(self) -> Retention:
         now, configuration = self.utcnow(), self.configuration()
         before = now - timedelta(seconds=configuration.retention)
+        windows = max((each.window for each in configuration.objectives), default=0.0)
         return Retention(
             before=before,
             journal=min(before, now - BUDGETS_COUNT),
             reports=now - timedelta(seconds=configuration.report_retention),
             audit=now - timedelta(seconds=configuration.audit_retention),
+            objectives=min(before, now - timedelta(seconds=windows)),
         )
 
     async def _report_by_calendar(self, kind: str) -> None:
@@ -257,14 +280,16 @@ class Calendar:
             log.error("report_failed", kind=kind, error=told.message, guidance=told.guidance)
 
     async def _tell(self, kind: str, headline: str, paths: Sequence[Path]) -> None:
-        """Order a notification: whoever is told of incidents hears of reports, too."""
-        to = [
-            name for each in self.configuration().reports if each.kind == kind for name in each.to
+        """Order a notice on each channel that the report is for; without any, on the log."""
+        configuration, now = self.configuration(), self.utcnow()
+        wanted = [name for each in configuration.reports if each.kind == kind for name in each.to]
+        head = Letterhead(configuration.platform, configuration.notices.page)
+        files = [path.name for path in paths]
+        orders = [
+            order_delivery(write_report_notice(channel, kind, headline, files, head, now))
+            for channel in dict.fromkeys(wanted or [LOG])
         ]
-        payload = {"event": "report", "text": headline, "to": to, "paths": [str(p) for p in paths]}
-        stem = paths[0].stem if paths else f"{kind}-{self.utcnow():%Y%m%dT%H%M%SZ}"
-        order = Order(OrderKind.NOTIFY, f"report/{stem}", kind, payload)
-        await self.recorder.record(Changes(orders=[order]))
+        await self.recorder.record(Changes(orders=orders))
 
     async def write_report(self, kind: str, incident_id: str | None = None) -> list[Path]:
         """Write a report of what is known now; the paths. A broken template costs its own document,
@@ -282,7 +307,6 @@ class Calendar:
             await self.look()
         request = make_request(
             configuration,
-            kind=kind,
             incident=incident_id,
             next_update=self._next_report(kind),
         )

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from sentinel.app.calendar import Calendar
+from sentinel.app.condition import show_condition
 from sentinel.app.ending import Step, end_in_order
 from sentinel.app.enrolment import Enrolment
 from sentinel.app.following import FILES_KEY, Following
@@ -23,9 +24,9 @@ from sentinel.app.housekeeping import BUSY, find_amnesia
 from sentinel.app.listening import listen
 from sentinel.app.membership import Membership, make_member
 from sentinel.app.notifying import Notifying, make_notifying
-from sentinel.app.opening import own_store
 from sentinel.app.orders import make_orders
 from sentinel.app.own_troubles import OwnTroubles
+from sentinel.app.owning import own_store
 from sentinel.app.reading import beside, load_beside
 from sentinel.app.reloading import compare, keep_known, tell_what_is_kept, tell_what_lapsed
 from sentinel.app.roster import CheckRoster
@@ -77,6 +78,8 @@ class Daemon:
         self.upkeep = Upkeep(self.metrics)
         self.own_troubles = OwnTroubles(self.metrics)
         self._signs = SignsOfLife(self.clock.moment)
+        self.begin_anew: Callable[[], None] = lambda: None
+        """What is done when a state can be read that could not when sentinel started."""
         self._halted = False
         self._page: OpenPage | None = None
         self._lock = FolderLock(configuration.state)
@@ -86,8 +89,7 @@ class Daemon:
     async def start(self) -> None:
         """Take the state folder, remember, listen, supervise, schedule. Raises SentinelError."""
         configuration = self.configuration
-        # In a thread of its own: to look through a large state takes seconds.
-        self.store = await beside(lambda: own_store(self._lock))
+        self.store = await own_store(self._lock)
         if beat := self.store.meta(BEAT):
             self.clock.resume(read_moment(beat))
         self.clients = Clients(configuration.resources)
@@ -111,6 +113,7 @@ class Daemon:
         )
         self.upkeep.keep("pause_guard", self.engine.guard.run)
         await self.enrolment.add_components(configuration.components)
+        await self.enrolment.take_objectives(configuration.objectives)
         await self.enrolment.add_checks(configuration.checks, configuration.components)
         await self.enrolment.reconsider_unwatched()
         self.upkeep.keep("scheduler", self.engine.scheduler.loop)
@@ -122,6 +125,7 @@ class Daemon:
         self.calendar.start()
         self.upkeep.once("calendar", self.calendar.take_baseline())
         self.upkeep.keep("retention", self.calendar.keep_forgetting)
+        self.upkeep.once("state", self.calendar.look_through_state())
         await self.engine.file_watch.follow(self.engine.picture.components)
         self._note_reload(good=True)
         gc.freeze()
@@ -282,24 +286,25 @@ class Daemon:
 
     async def _beat(self) -> None:
         """Sign of life for the next start, and figures about ourselves."""
-        self.metrics.overdue.set(len(self.engine.scheduler.overdue()))
-        self.metrics.coverage.set(self.engine.coverage.ratio())
+        show_condition(self.engine, self.metrics)
         if self.engine.picture.calm and (step := self.clock.settle()):
             await self._follow_clock(step)
         self.calendar.follow_clock()
         if await self.membership.tick():
             self.roster.place()
         await self.enrolment.tell_store()
+        if self.store.is_unseen:
+            log.error("begins_anew", error=self.engine.recorder.trouble)
+            self.begin_anew()
         words = {
             HELD_KEY: json.dumps(self.engine.automation.conditions()),
             FILES_KEY: self.following.dump(),
             OWN_KEY: json.dumps(self.own_troubles.look()),
             **describe_conditions(self.bookcase.shelf),
         }
-        changes = Changes(
-            meta=self._signs.choose(words, self.engine.picture.looks()),
-            gaps=self.engine.guard.take_gaps(),
-        )
+        changes = self.engine.objectives.settle()
+        changes.meta = self._signs.choose(words, self.engine.picture.looks())
+        changes.gaps = self.engine.guard.take_gaps()
         await self.engine.recorder.later(changes)
 
     async def _follow_clock(self, step: float) -> None:
@@ -411,6 +416,7 @@ class Daemon:
         await self.engine.file_watch.follow(self.engine.picture.components)
         await self.notifying.follow()
         await beside(self.bookcase.reload)
+        await self.enrolment.take_objectives(fresh.objectives)
         for check in differences.changed:
             if check.name in differences.other_kind:
                 await self.roster.remove(check.name)
@@ -481,9 +487,9 @@ class Daemon:
         ]
 
     async def _say_goodbye(self) -> None:
-        now = self.clock.utcnow()
-        meta = {BEAT: write_moment(self.clock.moment()), "stopped": now.isoformat()}
-        await self.engine.recorder.record(Changes(meta=meta))
+        now, changes = self.clock.utcnow(), self.engine.objectives.settle(last=True)
+        changes.meta = {BEAT: write_moment(self.clock.moment()), "stopped": now.isoformat()}
+        await self.engine.recorder.record(changes)
 
     def _close_store(self) -> None:
         self.engine.recorder.close()

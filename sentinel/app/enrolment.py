@@ -10,7 +10,9 @@ from typing import Any
 
 from sentinel.app.roster import CheckRoster
 from sentinel.core.model import Check, Component, Incident
+from sentinel.core.objective import Objective
 from sentinel.engine.assembly import Engine
+from sentinel.engine.objectives import read_kept
 from sentinel.engine.supervision import make_check, name_of_check
 from sentinel.errors import StateUnwritable
 from sentinel.remediation import DriverContext, load_drivers
@@ -74,6 +76,13 @@ class Enrolment:
         except StateUnwritable:
             return  # whoever records next says so
         self._untold = None
+
+    async def take_objectives(self, objectives: Sequence[Objective]) -> None:
+        """Take the objectives of a configuration, with what was counted for them before."""
+        engine = self.engine
+        now = engine.objectives.utcnow()
+        kept = await engine.recorder.call(lambda: read_kept(self.store, objectives, now))
+        engine.objectives.follow(objectives, kept)
 
     async def release(self, name: str, *, gone: bool) -> None:
         """Let a component go, or its driver: what runs goes on, and a new driver takes it over."""

@@ -9,7 +9,7 @@ import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from sentinel.app.wiring import Clients
 from sentinel.config import Configuration
 from sentinel.core.foreign.document import ForeignDocument, read_foreign_json
 from sentinel.core.moment import from_unix, read_instant
+from sentinel.core.objective import ObjectiveStanding
 from sentinel.core.progress.checklist import count_boxes
 from sentinel.core.progress.plan import Evidence, EvidenceKind, Plan, Reading
 from sentinel.core.quantity import read_number
@@ -43,18 +44,20 @@ class _Unmeasured(Exception):
 @dataclass(frozen=True, slots=True)
 class KnownEvidence:
     """What the store tells before a round of looks: checks by name, the readings of the last round,
-    and since when nobody watches, if so.
+    since when nobody watches, if so, and objectives by name.
     """
 
     views: Mapping[str, CheckView]
     readings: Mapping[str, Reading]
     blind: datetime | None
+    objectives: Mapping[str, ObjectiveStanding] = field(default_factory=dict)
 
 
 def read_known(store: Reader, now: datetime) -> KnownEvidence:
     """All of it at once: the daemon asks its store in a thread."""
     views = {view.name: view for view in store.checks()}
-    return KnownEvidence(views, read_readings(store), unobserved_since(store, now))
+    objectives = {each.objective.name: each for each in store.objectives()}
+    return KnownEvidence(views, read_readings(store), unobserved_since(store, now), objectives)
 
 
 @dataclass(slots=True)
@@ -172,8 +175,17 @@ class EvidenceReader:
         basis = f"{len(values)} value{'s' * (len(values) != 1)} of {Path(evidence.subject).name}, as it says itself"
         return _count(name, self.now, done, total, basis, min(written, modified), overdue)
 
-    async def _objective(self, _name: str, evidence: Evidence) -> Reading:
-        raise _Unmeasured(f"nothing measures objective {evidence.subject}")
+    async def _objective(self, name: str, evidence: Evidence) -> Reading:
+        if self.known.blind is not None:
+            raise _Unmeasured("sentinel does not run, so no objective is judged")
+        standing = self.known.objectives.get(evidence.subject)
+        if standing is None:
+            raise _Unmeasured(f"objective {evidence.subject} was not judged yet")
+        told = f"objective {evidence.subject}: {standing.counts.total:g} events"
+        if standing.ratio is None:
+            raise _Unmeasured(f"{told}, {standing.state.value.replace('_', ' ')}")
+        share = f"{100 * standing.ratio:.4g} % good of {100 * standing.objective.target:.4g} %"
+        return Reading(name, self.now, float(standing.is_met), 1.0, f"{told}, {share}")
 
 
 _LOOKS: Mapping[EvidenceKind, Callable[[EvidenceReader, str, Evidence], Awaitable[Reading]]] = {

@@ -23,7 +23,6 @@ LOOKS_AT_EVIDENCE = frozenset({"progress", "readiness"})
 def make_request(
     configuration: Configuration | None,
     *,
-    kind: str = "",
     incident: str | None = None,
     began: datetime | None = None,
     ended: datetime | None = None,
@@ -40,15 +39,11 @@ def make_request(
     )
     if configuration is None:
         return asked
-    readers = [
-        name for report in configuration.reports if report.kind == kind for name in report.to
-    ]
     return replace(
         asked,
         target_per_hour=configuration.tasks_per_hour_target,
         owners={one.name: one.owner for one in configuration.components if one.owner},
         escalation=_list_calls(configuration.notices.routes),
-        to=tuple(dict.fromkeys(readers)),
         remembered=configuration.retention,
         plan=configuration.plan,
         automations=tuple(_list_automations(configuration)),

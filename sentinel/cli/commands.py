@@ -187,6 +187,22 @@ COMMANDS = (
         ),
     ),
     Command(
+        "objectives",
+        "objectives.show_objectives",
+        "show each objective: what was kept, the error budget that is left, how fast it burns",
+    ),
+    Command(
+        "rules",
+        "ruling.rules",
+        "write rules for Prometheus and Alertmanager: an alert for each fault, component, objective",
+        Argument("--output", type=Path, metavar="DIR", help="folder below which the files go"),
+        Argument(
+            "--check",
+            action="store_true",
+            help="write nothing; exit code 1 when a file is not as it would be written",
+        ),
+    ),
+    Command(
         "report",
         "reporting.report",
         "make a report (recovery, progress, readiness, shift, daily) from what the daemon recorded",

@@ -20,8 +20,16 @@ EXIT_CODES = """exit codes:
 EPILOG = f"""where things are:
   --config  folder of YAML files (default: SENTINEL_CONFIG, else ./checks)
   --state   state folder of the daemon to read or command (default: SENTINEL_STATE, else `state:` of the configuration)
+  SENTINEL_…: a variable that is empty counts as not set
 
 {EXIT_CODES}"""
+
+
+def _folder(text: str) -> Path:
+    """The folder in which one happens to stand is no state, though a path of nothing means it."""
+    if not text:
+        raise argparse.ArgumentTypeError("names no folder")
+    return Path(text)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,11 +55,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config",
         type=Path,
-        default=Path(os.environ.get("SENTINEL_CONFIG", "checks")),
+        default=Path(os.environ.get("SENTINEL_CONFIG") or "checks"),
         metavar="PATH",
     )
     state = os.environ.get("SENTINEL_STATE")
-    parser.add_argument("--state", type=Path, default=Path(state) if state else None, metavar="DIR")
+    parser.add_argument(
+        "--state", type=_folder, default=Path(state) if state else None, metavar="DIR"
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
     _add_commands(commands)
     return parser

@@ -29,7 +29,6 @@ def report(arguments: Arguments) -> int:
     configuration = _find_configuration(arguments.config)
     request = make_request(
         configuration,
-        kind=arguments.kind,
         incident=arguments.incident,
         began=read_bound(arguments.begin, now, "--from"),
         ended=read_bound(arguments.end, now, "--to"),

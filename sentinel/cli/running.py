@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from sentinel.adapters.own_process.bell import Bell
-from sentinel.adapters.own_process.renewal import begin_anew_on_sigbus
+from sentinel.adapters.own_process.renewal import begin_anew, begin_anew_on_sigbus
 from sentinel.adapters.own_process.service_manager import ServiceManager
 from sentinel.app import Daemon, Signals, serve
 from sentinel.cli.first_process import stand_as_first_process
@@ -103,5 +103,11 @@ def _tell_renewal() -> bytes:
     return json.dumps(line).encode() + b"\n"
 
 
+def _renew() -> None:
+    finish_logging(0.2)
+    begin_anew()
+
+
 def _announce(daemon: Daemon) -> None:
+    daemon.begin_anew = _renew
     say(f"sentinel watches {daemon.configuration.platform}: {daemon.url}/ and {daemon.url}/metrics")

@@ -17,6 +17,7 @@ from sentinel.config.model import (
 )
 from sentinel.config.secrecy import find_secrets
 from sentinel.config.value import (
+    AlertLinks,
     Configuration,
     Diagnosing,
     NoticeSetup,
@@ -119,6 +120,7 @@ def make_configuration(
     chores: tuple[Chore, ...],
     notices: NoticeSetup,
     objectives: tuple[Objective, ...],
+    links: AlertLinks,
     listen: tuple[str, int],
     trusted: tuple[HostName, ...],
     plan: Plan,
@@ -160,6 +162,7 @@ def make_configuration(
         chores=chores,
         notices=notices,
         objectives=objectives,
+        links=links,
         digest=written.digest,
         lapsed=written.lapsed,
         plan=plan,

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from sentinel.config.calendar import is_on_calendar
 from sentinel.config.model import Overrides, PlatformSettings
+from sentinel.config.value import AlertLinks
 from sentinel.config.written import Written
 from sentinel.core.foreign.host import HostName, NoHost, read_host
 from sentinel.reports import load_reports
@@ -20,7 +21,7 @@ DEFAULT_LISTEN = ("127.0.0.1", 0)
 
 def read_listen(written: Written, settings: PlatformSettings) -> tuple[str, int]:
     """Host and port to listen on: the environment's, else the file's. Port 0: any that is free."""
-    address = written.environment.get("SENTINEL_LISTEN", settings.listen)
+    address = written.environment.get("SENTINEL_LISTEN") or settings.listen
     name, _, port = address.rpartition(":")
     try:
         host = read_host(f"[{name}]" if ":" in name and "[" not in name else name)
@@ -72,7 +73,7 @@ def _is_unspecified(name: str) -> bool:
 
 
 def _note_listen(written: Written, message: str, remedy: str) -> None:
-    if "SENTINEL_LISTEN" in written.environment:
+    if written.environment.get("SENTINEL_LISTEN"):
         written.note("environment", message, remedy, key="SENTINEL_LISTEN")
     else:
         written.at("listen").note(message, remedy)
@@ -87,6 +88,20 @@ def read_overrides(written: Written) -> Overrides:
             name = f"SENTINEL_{str(item['loc'][0]).upper()}"
             written.note("environment", item["msg"], f"correct or unset {name}", key=name)
         return Overrides.model_construct()
+
+
+def read_links(written: Written, settings: PlatformSettings, listen: tuple[str, int]) -> AlertLinks:
+    """Addresses for alerts; where none of runbooks is given, they are on our own page."""
+    links = settings.links
+    for key in ("runbooks", "dashboards"):
+        address = getattr(links, key)
+        if address and not address.startswith(("http://", "https://")):
+            message = f"{address[:60]!r} is no address of a page"
+            written.at("links", key).note(message, "write http://… or https://…")
+    host, port = listen
+    own = settings.page_address or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    runbooks = links.runbooks or f"{own.rstrip('/')}/runbooks"
+    return AlertLinks(runbooks.rstrip("/"), links.dashboards.rstrip("/"))
 
 
 def check_places(written: Written, settings: PlatformSettings) -> None:

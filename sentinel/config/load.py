@@ -14,6 +14,7 @@ from sentinel.config.component import ComponentReader
 from sentinel.config.daemon import (
     check_places,
     check_reports,
+    read_links,
     read_listen,
     read_overrides,
     read_trusted_hosts,
@@ -81,6 +82,7 @@ def _load(written: Written) -> Configuration:
     listen = read_listen(written, settings)
     trusted = read_trusted_hosts(written, settings)
     overrides = read_overrides(written)
+    links = read_links(written, settings, listen)
     written.raise_problems()
     return make_configuration(
         written,
@@ -92,6 +94,7 @@ def _load(written: Written) -> Configuration:
         chores,
         notices,
         objectives,
+        links,
         listen,
         trusted,
         plan,

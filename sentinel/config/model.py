@@ -39,7 +39,7 @@ def _finite(number: float) -> float:
 def _below_all(share: float) -> float:
     if not 0 < share < 1:
         raise refusal("leaves no error budget", "write more than 0% and less than 100%")
-    return share
+    return round(share, 12)
 
 
 def _fitting_window(seconds: float) -> float:
@@ -255,6 +255,15 @@ class ObjectiveSettings(Strict):
     )
 
 
+class LinkSettings(Strict):
+    """Where the alerts that `sentinel rules` writes lead whoever is called."""
+
+    runbooks: str = Field(
+        "", description="address before the name of a runbook; default: sentinel's own page"
+    )
+    dashboards: str = Field("http://127.0.0.1:3000", description="address of Grafana")
+
+
 class RunbookSettings(Strict):
     """Whether reading steps of runbooks run by themselves when an incident opens, and within what
     bounds.
@@ -276,10 +285,10 @@ class ReportSettings(Strict):
     )
     cron: str = Field(description="when, as five fields of cron", examples=['"0 8 * * *"'])
     timezone: str = Field("UTC", description="zone of the cron line")
-    to: list[Text] = Field(
+    to: list[str] = Field(
         default_factory=list,
-        description="who is to read it: named in the report, as those who meet next",
-        examples=["[team platform]"],
+        description="channels that are told of it; without any, the log",
+        examples=["[lead]"],
     )
     pdf: bool = Field(False, description="whether it is made as PDF, too: needs the extra `pdf`")
 
@@ -400,6 +409,9 @@ class PlatformSettings(Strict):
     objectives: Annotated[list[Any], Of(ObjectiveSettings)] = Field(
         default_factory=list, description="targets for what checks measure"
     )
+    links: LinkSettings = Field(
+        LinkSettings(), description="addresses in alerts: of runbooks and of dashboards"
+    )
     reports: list[ReportSettings] = Field(default_factory=list, description="reports on a calendar")
     progress: ProgressSettings = Field(
         ProgressSettings(), description="how evidence of milestones is looked at"
@@ -458,10 +470,10 @@ class PlatformSettings(Strict):
 
 class Overrides(BaseSettings):
     """What the environment may override: SENTINEL_LISTEN, SENTINEL_STATE, SENTINEL_ACTIONS_ENABLED,
-    SENTINEL_LOG_…
+    SENTINEL_LOG_… An empty one counts as not set.
     """
 
-    model_config = SettingsConfigDict(env_prefix="SENTINEL_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="SENTINEL_", extra="ignore", env_ignore_empty=True)
 
     listen: str | None = Field(None, description="as `listen`")
     state: str | None = Field(None, description="as `state`; --state comes before it")

@@ -54,7 +54,10 @@ def read_notices(written: Written, settings: PlatformSettings) -> NoticeSetup:
     if LOG not in settings.channels:
         options = shelf[LOG].options()
         channels.append(ConfiguredChannel(LOG, LOG, options, StormLimit()))
-    routes = tuple(_read_routes(written, settings.routes, [LOG, *settings.channels]))
+    names = [LOG, *settings.channels]
+    for i, report in enumerate(settings.reports):
+        _check_names(written, written.at("reports", i, "to"), report.to, names)
+    routes = tuple(_read_routes(written, settings.routes, names))
     windows = tuple(_read_windows(written, settings.maintenance))
     return NoticeSetup(tuple(channels), routes, windows, _read_page(written, settings))
 

@@ -60,13 +60,13 @@ class _Reading:
         for row in self._files():
             name = _OVERRIDDEN.get(row.key, "")
             variable = f"SENTINEL_{name.upper()}"
-            if name and variable in self._environment:
+            if name and self._environment.get(variable):
                 value = write_value(getattr(Overrides(), name))
                 row = ShownValue(row.key, value, f"environment {variable}")  # noqa: PLW2901
             yield row
         for name in ("log_level", "log_format"):
             variable = f"SENTINEL_{name.upper()}"
-            where = f"environment {variable}" if variable in self._environment else DEFAULT
+            where = f"environment {variable}" if self._environment.get(variable) else DEFAULT
             yield ShownValue(name, write_value(getattr(Overrides(), name)), where)
 
     def _files(self) -> Iterator[ShownValue]:

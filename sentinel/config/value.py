@@ -47,6 +47,14 @@ class ScheduledReport:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertLinks:
+    """Addresses before the name of a runbook, and of Grafana; without a slash at the end."""
+
+    runbooks: str
+    dashboards: str
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosing:
     """What reading steps may do by themselves; seconds."""
 
@@ -104,6 +112,7 @@ class Configuration:
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     chores: tuple[Chore, ...] = ()
     objectives: tuple[Objective, ...] = ()
+    links: AlertLinks = AlertLinks("", "")
     runbooks: Diagnosing = field(default_factory=Diagnosing)
     notices: NoticeSetup = field(default_factory=NoticeSetup)
     plan: Plan = field(default_factory=Plan)

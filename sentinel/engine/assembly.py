@@ -20,6 +20,7 @@ from sentinel.engine.file_watch import FileWatch
 from sentinel.engine.fleet import Fleet
 from sentinel.engine.incidents import Incidents
 from sentinel.engine.journal import Journal
+from sentinel.engine.objectives import Objectives
 from sentinel.engine.pause import PauseGuard
 from sentinel.engine.picture import Picture
 from sentinel.engine.pipeline import Pipeline
@@ -92,6 +93,7 @@ class Engine:
     picture: Picture
     circumstances: Circumstances
     incidents: Incidents
+    objectives: Objectives
     views: Views
     pipeline: Pipeline
     remediator: Remediator
@@ -125,7 +127,8 @@ def make_engine(given: Surroundings) -> Engine:
     circumstances = _make_circumstances(given, ground)
     views = Views(ground.picture, circumstances, given.runbooks, given.scrub)
     incidents = _make_incidents(given, ground, circumstances, views)
-    pipeline = _make_pipeline(given, ground, incidents, views)
+    objectives = Objectives(metrics, clock.utcnow, clock.monotonic)
+    pipeline = _make_pipeline(given, ground, incidents, objectives, views)
     remediator = _make_remediator(given, ground, circumstances, incidents)
     # Read one by one, when a check of theirs comes.
     kinds = ChainMap({"supervision": make_kind(ground.fleet)}, cast("dict[str, Kind]", given.kinds))
@@ -145,6 +148,7 @@ def make_engine(given: Surroundings) -> Engine:
         picture=ground.picture,
         circumstances=circumstances,
         incidents=incidents,
+        objectives=objectives,
         views=views,
         pipeline=pipeline,
         remediator=remediator,
@@ -210,12 +214,17 @@ def _make_incidents(
 
 
 def _make_pipeline(
-    given: Surroundings, ground: _Ground, incidents: Incidents, views: Views
+    given: Surroundings,
+    ground: _Ground,
+    incidents: Incidents,
+    objectives: Objectives,
+    views: Views,
 ) -> Pipeline:
     return Pipeline(
         picture=ground.picture,
         incidents=incidents,
         faults=Faults(given.metrics, given.scrub),
+        objectives=objectives,
         views=views,
         recorder=ground.recorder,
         metrics=given.metrics,

@@ -28,6 +28,7 @@ from sentinel.core.remediation.brake import (
 )
 from sentinel.core.remediation.breaker import Breaker, BreakerPolicy, Record, find_cause
 from sentinel.core.remediation.restart import Reason
+from sentinel.engine.halt_file import HaltFile
 from sentinel.engine.pause import PauseGuard
 from sentinel.metrics import Metrics
 from sentinel.store import Changes, Store
@@ -69,6 +70,7 @@ class Automation:
     """Why the state is not certainly the one that was here: then nothing is done."""
     crowd: Crowd = field(default_factory=Crowd)
     halted_by_signal: bool = False
+    _file: HaltFile = field(default_factory=HaltFile)
     _told: frozenset[str] = frozenset()
     """Groups whose brake people were told of, over a restart of sentinel too."""
     _starts: list[Moment] = field(default_factory=list)
@@ -152,15 +154,9 @@ class Automation:
 
     # -- the kill switch --------------------------------------------------------------------------
 
-    def is_halted(self) -> bool:
-        """The kill switch: anything but a certain "no such file" counts as halted."""
-        try:
-            self.halt_file.lstat()  # a link that leads nowhere is there, too
-        except FileNotFoundError:
-            return self.halted_by_signal
-        except OSError:
-            return True
-        return True
+    def is_halted(self, *, now: bool = True) -> bool:
+        """The kill switch: what can't be told counts as halted. Not `now`: as it was a moment ago."""
+        return self.halted_by_signal or self._file.is_there(self.halt_file, now=now)
 
     def halt(self, by: str) -> None:
         """The kill switch by signal: at once in memory, and as the file that `sentinel resume`

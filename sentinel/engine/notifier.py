@@ -67,6 +67,10 @@ _HAPPENS = {
     "settled": Tidings.RECOVERED,
     "closed": Tidings.CLOSED,
 }
+AT_ONCE = 100
+"""Announcements of one turn: the loop of events has other work, too. The next turn takes the next."""
+PER_SECOND = 1000
+"""Affairs that are looked at."""
 KEPT = timedelta(days=400)
 MOST_KEPT = 2000
 """Times of maintenance that are remembered."""
@@ -111,9 +115,12 @@ class Notifier:
     _spans: dict[MaintenanceWindow, Span | None] = field(default_factory=dict)
     """The time of each window that is on or comes next."""
     _begins_anew: bool = False
+    _looked: datetime | None = None
     _effects: Counter[str] = field(default_factory=Counter)
     _graph: Mapping[str, Component] = field(default_factory=dict)
     _size: int = 0
+    _turned: dependencies.DependsOn = field(default_factory=dict)
+    """Each component with those that need it."""
     _dependents: dict[str, int] = field(default_factory=dict)
     _answered: dict[str, None] = field(default_factory=dict)
     """Announcements that are worked off, and whose answer may not be written yet."""
@@ -145,20 +152,22 @@ class Notifier:
     async def turn(self, announced: Iterable[Order]) -> bool:
         """Work off what was announced, then look at what stands; True when anything is to be told."""
         now, before = self.utcnow(), self.state
+        fresh = [order for order in announced if order.key not in self._answered][:AT_ONCE]
+        if not fresh and not self._is_time(now):
+            return False
         changes = Changes()
         self._follow_maintenance(now, changes)
         self._forget_silences(now, changes)
         self._count_effects()
         policy = self._policy()
-        book, tellings = self._begin_anew(policy, now)
-        for order in announced:
-            if order.key not in self._answered:
-                self._answered[order.key] = None
-                changes.answers[order.key] = Answer.done("worked off")
-                book, more = self._take_or_leave(book, order, policy, now, changes)
-                tellings += more
+        book, tellings = self._begin_anew(now), Tellings()
+        for order in fresh:
+            self._answered[order.key] = None
+            changes.answers[order.key] = Answer.done("worked off")
+            book, more = self._take_or_leave(book, order, policy, now, changes)
+            tellings += more
         book, more = look(book, policy, self._present(book), now)
-        tellings += more
+        self._looked, tellings = now, tellings + more
         storm, alone, digests = admit(self.state.storm, tellings, self.rules.limits, now)
         self.state = NoticeState(book, storm)
         notices = self._write(alone, digests, now)
@@ -168,19 +177,23 @@ class Notifier:
         await self.recorder.record(changes)
         return bool(notices)
 
-    def _begin_anew(self, policy: NoticePolicy, now: datetime) -> tuple[NoticeBook, Tellings]:
-        """The book, and what has to be told because there was none."""
-        book, tellings = self.state.book, Tellings()
-        if self._begins_anew:
-            self._begins_anew = False
-            if self.store.order_keys(OrderKind.DELIVER):  # their numbers are used
-                book = replace(book, base=int(now.timestamp()))
-            for incident in [*self.picture.incidents.values(), *self.picture.beneath.values()]:
-                affair = self._describe(incident)
-                if incident.announced and not affair.over:
-                    book, more = begin(book, affair, policy, now)
-                    tellings += more
-        return book, tellings
+    def _is_time(self, now: datetime) -> bool:
+        """A thick book is looked through less often: a look costs 15 µs an affair."""
+        count = len(self.state.book.entries)
+        pace = timedelta(seconds=count / PER_SECOND if count > AT_ONCE else 0.0)
+        return self._looked is None or not self._looked <= now < self._looked + pace
+
+    def _begin_anew(self, now: datetime) -> NoticeBook:
+        """The book; where there was none, with what stands: the next look tells it."""
+        if not self._begins_anew:
+            return self.state.book
+        self._begins_anew = False
+        # Numbers that were used before are not used again.
+        base = int(now.timestamp()) if self.store.order_keys(OrderKind.DELIVER) else 0
+        known = [*self.picture.incidents.values(), *self.picture.beneath.values()]
+        affairs = [self._describe(incident) for incident in known if incident.announced]
+        book = NoticeBook(base=base)
+        return replace(book, entries={a.id: book.find(a) for a in affairs if not a.over})
 
     def forget(self, waiting: set[str]) -> None:
         """Announcements that are no orders any more are answered for good."""
@@ -304,12 +317,13 @@ class Notifier:
         )
 
     def _count_dependents(self, component: str) -> int:
-        """A graph that stays is walked once."""
+        """A graph that stays is walked once for each component."""
         graph = self.picture.components
         if self._graph is not graph or len(graph) != self._size:
             self._graph, self._size, self._dependents = graph, len(graph), {}
+            self._turned = dependencies.turn_round(self.picture.depends_on())
         if component not in self._dependents:
-            found = dependencies.find_dependents(component, self.picture.depends_on())
+            found = dependencies.find_needed(component, self._turned)
             self._dependents[component] = len(found)
         return self._dependents[component]
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sentinel.core.component import dependencies
 from sentinel.core.component import health as health_core
@@ -35,6 +36,7 @@ from sentinel.core.model import (
 from sentinel.metrics import Metrics
 from sentinel.probes import Kind
 from sentinel.store import ComponentView
+from sentinel.store.document import as_written
 
 CheckState = tuple[Check, Result | None, Finding | None, Status, int]
 """A check with its latest result, finding after thresholds, shown status and number of runs."""
@@ -151,6 +153,11 @@ class WatchedCheck:
         """Whether a verdict taken after an instant is bad."""
         result = self.result
         return bool(result and result.started >= instant and self.verdict in BAD)
+
+
+def remember(watched: WatchedCheck) -> dict[str, Any]:
+    """What the kind of a check remembers, by the check's name, as a turn writes it."""
+    return {watched.check.name: as_written(watched.dump)} if watched.dump else {}
 
 
 @dataclass(frozen=True, slots=True)

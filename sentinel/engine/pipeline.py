@@ -18,13 +18,14 @@ from sentinel.core.order import Answer
 from sentinel.engine.faults import Faults
 from sentinel.engine.incidents import Incidents
 from sentinel.engine.novelty import find_essence, is_pressing
+from sentinel.engine.objectives import Objectives
 from sentinel.engine.pause import PauseGuard
-from sentinel.engine.picture import Picture, WatchedCheck
+from sentinel.engine.picture import Picture, WatchedCheck, remember
 from sentinel.engine.recorder import Recorder
 from sentinel.engine.views import Views
 from sentinel.metrics import Metrics
 from sentinel.store import PLEDGE, Changes, CheckView, ComponentView
-from sentinel.store.document import as_written, write
+from sentinel.store.document import write
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class Pipeline:
     picture: Picture
     incidents: Incidents
     faults: Faults
+    objectives: Objectives
     views: Views
     recorder: Recorder
     metrics: Metrics
@@ -53,6 +55,7 @@ class Pipeline:
         self._record(watched, result)
         self._measure(watched, result, changes)
         self._judge_health(watched, result, now)
+        self.objectives.take(watched, result)
         self._tell_status(watched, before, changes)
         await self._conclude(watched, changes)
         return watched.health.soft and watched.verdict is not Status.UNKNOWN
@@ -106,7 +109,7 @@ class Pipeline:
         if watched.noted != _find_noted(watched):
             watched.noted = _find_noted(watched)
             if watched.pledge is None:
-                changes.probe_state.update(_remember(watched))
+                changes.probe_state.update(remember(watched))
             else:
                 changes.meta[PLEDGE + watched.check.name] = watched.pledge
             await self.recorder.record(changes)
@@ -119,7 +122,7 @@ class Pipeline:
         for view in components:
             await self.recorder.hold((ComponentView, view.name), partial(_make_changes, view))
         shown = replace(watched)  # as it is now: it becomes rows later, and in another thread
-        counted = _remember(watched) if watched.kind.counts else {}
+        counted = remember(watched) if watched.kind.counts else {}
         make = partial(self._make_rows, shown)
         await self.recorder.hold((CheckView, watched.check.name), make, counted)
 
@@ -128,7 +131,7 @@ class Pipeline:
         if watched.result is not None:
             self.views.show_check(watched, changes)
             changes.health[watched.check.name] = watched.health
-            changes.probe_state.update(_remember(watched))
+            changes.probe_state.update(remember(watched))
 
     def _make_rows(self, watched: WatchedCheck) -> Changes:
         changes = Changes()
@@ -215,10 +218,6 @@ class Pipeline:
             cause = self.views.describe_cause(name).headline
             changes.transitions.append(Transition(name, "component", before, present, now, cause))
         return True
-
-
-def _remember(watched: WatchedCheck) -> dict[str, Any]:
-    return {watched.check.name: as_written(watched.dump)} if watched.dump else {}
 
 
 def _find_noted(watched: WatchedCheck) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 from sentinel.core.model import Incident, IncidentState
+from sentinel.core.objective import ObjectiveStanding
 from sentinel.core.remediation.restart import Reason
 from sentinel.engine.recorder import Recorder
 from sentinel.store import HELD_KEY, Changes, CheckView, ComponentView, Reader, Store, TimelineEntry
@@ -55,6 +56,13 @@ class PresentReader:
     def _newer(self) -> list[Changes]:
         """Asked for before the store: what is written in between is then in both."""
         return [*self.recorder.waiting(), *self.recorder.held()]
+
+    def objectives(self) -> list[ObjectiveStanding]:
+        """How each objective stands."""
+        known = {each.objective.name: each for each in self.store.objectives()}
+        for each in self.recorder.waiting():
+            known |= each.standings
+        return [known[name] for name in sorted(known)]
 
     def incidents(self, *, open_only: bool = False, limit: int = 100) -> list[Incident]:
         """Newest first."""

@@ -293,7 +293,9 @@ class Remediator:
         self._verify(name, incident)
         policy = self.picture.components[name].restart
         self._follow(
-            name, incident, decide_restart(policy, self.circumstances.of(name), self.moment())
+            name,
+            incident,
+            decide_restart(policy, self.circumstances.of(name, now=False), self.moment()),
         )
 
     def _look_at_all(self) -> None:

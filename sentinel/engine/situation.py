@@ -60,8 +60,10 @@ class Circumstances:
 
     # -- what a decision needs --------------------------------------------------------------------
 
-    def of(self, name: str) -> Situation:
-        """All that a decision about a component needs."""
+    def of(self, name: str, *, now: bool = True) -> Situation:
+        """All that a decision about a component needs. Not `now`: halted or not as it was a moment
+        ago, for who asks once more before the act.
+        """
         lost = self.journal.is_lost(name, self.journal_lost)
         incident = self.picture.incidents.get(name)
         automation, busy = self.automation, self.fleet.busy
@@ -73,7 +75,7 @@ class Circumstances:
             attempts=self.journal.since_reset(name),
             dependencies=self._dependencies(name),
             actions_enabled=automation.enabled,
-            halted=automation.is_halted(),
+            halted=automation.is_halted(now=now),
             busy=", ".join(busy) if full else "",
             flapping=self.picture.is_flapping(name),
             journal_lost=lost,

@@ -19,6 +19,8 @@ from sentinel.core.fault import Status
 from sentinel.core.model import Check, Histogram, Measurement, Result
 from sentinel.metrics.cap import MAX_SERIES, decide_left_out
 from sentinel.metrics.family import Counter, FigureFamily, Gauge, OwnHistogram, Series
+from sentinel.metrics.objective import declare_objectives
+from sentinel.metrics.plight import Plights
 from sentinel.metrics.rows import RowBook
 from sentinel.metrics.text import END, list_sample_names
 
@@ -77,6 +79,7 @@ class Metrics:
         self._declare_troubles()
         self._declare_chores()
         self._declare_notices()
+        self.objectives = declare_objectives(self._gauges, self._counters)
         reserved: set[str] = set()
         for family in self._families:
             reserved |= list_sample_names(family.name, family.kind)
@@ -179,6 +182,10 @@ class Metrics:
         self.exhausted = gauges(
             "sentinel_component_exhausted", "1 when the restart budget is spent.", "component"
         )
+        self.plights = Plights(
+            gauges("sentinel_component_flapping", "1 while a check of it flaps.", "component"),
+            gauges("sentinel_component_blocked", "1 while it waits for it.", "component", "by"),
+        )
         self.braked = gauges(
             "sentinel_mass_failure_brakes", "Groups whose members fail together; none is restarted."
         ).labels()
@@ -215,6 +222,10 @@ class Metrics:
     def _declare_authority(self) -> None:
         """What sentinel may do, and by which configuration."""
         gauge = self._gauge
+        self.fenced = gauge(
+            "sentinel_fenced",
+            "1 while it must not act: another member does, or its state is in doubt.",
+        )
         self.halted = gauge("sentinel_actions_halted", "1 while the kill switch is on.")
         self.breaker_open = gauge(
             "sentinel_automation_breaker_open", "1 while automation has switched itself off."
@@ -429,6 +440,7 @@ class Metrics:
             self.attempts.remove(name, outcome)
         for family in (self.incidents_open, self.exhausted):
             family.remove(name)
+        self.plights.remove(name)
 
     def set_component_status(self, name: str, status: Status) -> None:
         """The status of a component, as people are told it."""

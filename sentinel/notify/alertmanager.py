@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from sentinel.core.model import ErrorClass
-from sentinel.core.notice import Notice, NoticeLabels, Tidings
+from sentinel.core.notice import PASSING, Notice, NoticeLabels
 from sentinel.errors import NotDelivered
 from sentinel.notify import Channel, ChannelOptions, ChannelRoom, WebAddress
 from sentinel.strict.field import Duration, shaped
@@ -80,7 +80,7 @@ def _write_time(at: datetime) -> str:
 async def send(options: AlertmanagerOptions, room: ChannelRoom, notice: Notice) -> None:
     """Tell every member; one that takes it is enough, the others hear of it when it is renewed."""
     now = room.now()
-    over = notice.is_over or notice.told is Tidings.TEST
+    over = notice.is_over or notice.told in PASSING
     if notice.former and notice.former != notice.labels:
         await _post(options, room, write_alert(options, notice, notice.former, now, over=True))
     await _post(options, room, write_alert(options, notice, notice.labels, now, over=over))

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field, SecretStr
 
 from sentinel.core.fault import Severity
-from sentinel.core.notice import Notice, Tidings
+from sentinel.core.notice import PASSING, Notice, Tidings
 from sentinel.notify import Channel, ChannelOptions, ChannelRoom, WebAddress
 
 MAX_KEY, MAX_SUMMARY = 255, 1024
@@ -72,10 +72,10 @@ def write_event(options: PagerDutyOptions, notice: Notice) -> dict[str, Any]:
 
 
 async def send(options: PagerDutyOptions, room: ChannelRoom, notice: Notice) -> None:
-    """Post one event; a test is resolved at once."""
+    """Post one event; what does not last is resolved at once."""
     event = write_event(options, notice)
     await room.deliver(options.address, json.dumps(event).encode(), ca_file=options.ca_file)
-    if notice.told is Tidings.TEST:
+    if notice.told in PASSING:
         end = {key: event[key] for key in ("routing_key", "dedup_key")} | {
             "event_action": "resolve"
         }

@@ -134,14 +134,15 @@ def _no_pledge(_options: Any, _dump: Any) -> Mapping[str, Any]:
 class Kind:
     """A check kind: everything that the rest of sentinel needs to know of it.
 
-    `resources` maps option names to resource types: {"resource": "redis"} means that the option
-    `resource` names a resource of type redis; when it is not given, the component's resource is
-    taken, else the only one of that type. `load_state(document | None)` makes the state from what
-    `dump` gave before, or afresh. `faults` are all that its findings may name; the runbook of the
-    first one is also the one for a threshold that is crossed. `requests(options)` is how many HTTP
-    requests one run may send, which a budget must allow. `impact` are the figures that reports
-    show of it; a report knows no other. `margins` are what runs out: reports tell what is close.
+        `resources` maps option names to resource types: {"resource": "redis"} means that the option
+        `resource` names a resource of type redis; when it is not given, the component's resource is
+        taken, else the only one of that type. `load_state(document | None)` makes the state from what
+        `dump` gave before, or afresh. `faults` are all that its findings may name; the runbook of the
+        first one is also the one for a threshold that is crossed. `requests(options)` is how many HTTP
+        requests one run may send, which a budget must allow. `impact` are the figures that reports
+        show of it; a report knows no other. `margins` are what runs out: reports tell what is close.
     `slis` are what an objective can be set for beside the two of every kind, `up` and `working`.
+    `board` names the dashboard that shows it, without its `sentinel-`.
     `patient`: what it remembers may be half a minute old after a kill, and no figure is false for
     it, at most wider; else it is written at once, run by run. Of a patient kind that holds for what
     `pledge(options, dump)` gives, parts of a dump that `load_state` gets over those that were
@@ -159,6 +160,7 @@ class Kind:
     impact: tuple[Impact, ...] = ()
     margins: tuple[Margin, ...] = ()
     slis: tuple[Sli, ...] = ()
+    board: str = "components"
     resources: Mapping[str, str] = field(default_factory=dict)
     load_state: Callable[[Any], State] | None = None
     patient: bool = False

@@ -408,6 +408,7 @@ KIND = Kind(
     ),
     options=ProgressOptions,
     run=run,
+    board="agents",
     resources={"database": "postgres", "bus": "redis?"},
     load_state=ProgressState,
     patient=True,

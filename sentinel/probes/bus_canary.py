@@ -385,6 +385,7 @@ KIND = Kind(
     summary="sends messages of its own through Redis Streams: lost, late, duplicate or corrupt?",
     options=CanaryOptions,
     run=run,
+    board="canaries",
     resources={"resource": "redis"},
     load_state=CanaryPaths,
     patient=True,

@@ -347,6 +347,7 @@ KIND = Kind(
     ),
     options=CodecOptions,
     run=run,
+    board="bus",
     resources={"resource": "redis"},
     load_state=CodecState,
     patient=True,

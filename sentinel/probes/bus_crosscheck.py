@@ -301,6 +301,7 @@ KIND = Kind(
     summary="samples tasks and messages: assigned but never published, acknowledged without effect",
     options=CrosscheckOptions,
     run=run,
+    board="bus",
     resources={"bus": "redis", "database": "postgres"},
     load_state=CrosscheckState,
     patient=True,

@@ -319,6 +319,7 @@ KIND = Kind(
     ),
     options=DeliveryOptions,
     run=run,
+    board="bus",
     resources={"resource": "redis"},
     load_state=DeliveryState,
     patient=True,

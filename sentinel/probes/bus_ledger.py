@@ -365,6 +365,7 @@ KIND = Kind(
     ),
     options=LedgerOptions,
     run=run,
+    board="bus",
     resources={"resource": "redis"},
     load_state=LedgerState,
     patient=True,

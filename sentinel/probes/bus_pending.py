@@ -356,6 +356,7 @@ KIND = Kind(
     ),
     options=PendingOptions,
     run=run,
+    board="bus",
     resources={"resource": "redis"},
     load_state=PendingState,
     patient=True,

@@ -403,6 +403,7 @@ KIND = Kind(
     ),
     options=FlowsOptions,
     run=run,
+    board="flows",
     resources={"resource": "postgres"},
     load_state=FlowsState,
     patient=True,

@@ -370,6 +370,7 @@ KIND = Kind(
     ),
     options=PostgresOptions,
     run=run,
+    board="database",
     faults=FAULTS,
     resources={"resource": "postgres"},
     load_state=PostgresState,

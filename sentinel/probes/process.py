@@ -86,6 +86,8 @@ class ProcessState:
     restart.
     """
 
+    __slots__ = ("_at", "_cpu", "file", "restarts", "seen")
+
     def __init__(self, document: Any = None) -> None:
         self.seen: set[Identity] = {(pid, start) for pid, start in (document or {}).get("seen", [])}
         self.restarts = int((document or {}).get("restarts", 0))

@@ -67,6 +67,8 @@ class RedisServerOptions(Options):
 class RedisServerState:
     """Counters and identity of the last run."""
 
+    __slots__ = ("counters", "identity", "role_changes", "totals")
+
     def __init__(self, document: Any = None) -> None:
         found = document or {}
         self.counters: dict[str, int] = dict(found.get("counters", {}))
@@ -231,8 +233,10 @@ def _fault(
     meaning: str,
     runbook: str = "bus-refuses-writes",
     lasting: str = "",
+    *,
+    sudden: bool = False,
 ) -> FaultKind:
-    return FaultKind(key, severity, runbook, meaning, ("resource",), lasting)
+    return FaultKind(key, severity, runbook, meaning, ("resource",), lasting, sudden=sudden)
 
 
 FAULTS = (
@@ -244,7 +248,7 @@ FAULTS = (
         "bus-messages-lost",
         "failover(s), data loss suspected",
     ),
-    _fault("restarted", Severity.TICKET, "the server began anew", "bus-messages-lost"),
+    _fault("restarted", Severity.TICKET, "the server began anew", "bus-messages-lost", sudden=True),
     _fault("wrong_role", Severity.PAGE, "a replica answers where a primary must, or reversed"),
     _fault("primary_lost", Severity.TICKET, "the replica has lost its primary"),
     _fault(
@@ -257,7 +261,13 @@ FAULTS = (
     _fault("evicts_streams", Severity.TICKET, "its policy may throw streams away"),
     _fault("save_failing", Severity.PAGE, "the last RDB save failed"),
     _fault("log_failing", Severity.PAGE, "the append-only file can't be written"),
-    _fault("connections_rejected", Severity.TICKET, "maxclients is reached", "bus-unreachable"),
+    _fault(
+        "connections_rejected",
+        Severity.TICKET,
+        "maxclients is reached",
+        "bus-unreachable",
+        sudden=True,
+    ),
     _fault("clock_off", Severity.TICKET, "its clock and ours differ", "bus-unreachable"),
     FaultKind("unjudged", Severity.INFO, "sentinel-blind", "a command that we may not use"),
     *faults_of_target("bus-unreachable", rejected="bus-refuses-writes"),
@@ -270,6 +280,7 @@ KIND = Kind(
     ),
     options=RedisServerOptions,
     run=run,
+    board="bus",
     faults=FAULTS,
     resources={"resource": "redis"},
     load_state=RedisServerState,

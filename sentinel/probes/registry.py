@@ -408,6 +408,7 @@ KIND = Kind(
     ),
     options=RegistryOptions,
     run=run,
+    board="agents",
     resources={"database": "postgres?", "bus": "redis?"},
     load_state=RegistryState,
     patient=True,

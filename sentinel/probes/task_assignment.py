@@ -381,6 +381,7 @@ KIND = Kind(
     summary="task assignment latency and open tasks of a table, each task counted once",
     options=AssignmentOptions,
     run=run,
+    board="tasks",
     resources={"resource": "postgres"},
     load_state=AssignmentState,
     patient=True,

@@ -243,13 +243,13 @@ def _rows(state: TenantState) -> Iterator[Row]:
             )
 
 
-def _fault(key: str, severity: Severity, meaning: str) -> FaultKind:
+def _fault(key: str, severity: Severity, meaning: str, hold: float | None = None) -> FaultKind:
     told = ("table", "path", "role", "resource")
-    return FaultKind(key, severity, "tenant-leak", meaning, told)
+    return FaultKind(key, severity, "tenant-leak", meaning, told, hold=hold)
 
 
 FAULTS = (
-    _fault("leak", Severity.PAGE, "rows of another tenant are visible"),
+    _fault("leak", Severity.PAGE, "rows of another tenant are visible", hold=0.0),
     _fault("no_tenant", Severity.PAGE, "rows are visible without any tenant"),
     _fault("unguarded", Severity.PAGE, "row-level security is not active"),
     _fault("unjudged", Severity.TICKET, "nothing is proved: the control or the query failed"),
@@ -261,6 +261,7 @@ KIND = Kind(
     summary="Row-level security tried with two canary tenants, in the database and over HTTP",
     options=TenantOptions,
     run=run,
+    board="tenants",
     faults=FAULTS,
     resources={"resource": "postgres", "api": "http?"},
     load_state=TenantState,

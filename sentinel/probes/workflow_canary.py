@@ -391,6 +391,7 @@ KIND = Kind(
     summary="sends synthetic tasks through the whole platform and names the hop that fails",
     options=WorkflowOptions,
     run=run,
+    board="canaries",
     resources={"database": "postgres", "writer": "postgres?", "api": "http?", "bus": "redis?"},
     load_state=WorkflowState,
     patient=True,

@@ -9,13 +9,16 @@ never into an incident.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 from pydantic import AfterValidator, Field
 
-from sentinel.adapters.process.output import MAX_LOG, put_aside
+from sentinel.adapters.process.handle import open_log
+from sentinel.adapters.process.output import PATIENCE
 from sentinel.adapters.process.program import Ended, find_program, run_program
 from sentinel.core.model import Component
 from sentinel.core.quantity import format_duration
@@ -29,7 +32,6 @@ from sentinel.remediation import (
     OutsideDriver,
 )
 from sentinel.strict.field import Duration
-from sentinel.strict.file import open_at_once
 
 ATTEMPT = "SENTINEL_ATTEMPT"
 """Environment variable with the name of the attempt: a program that sees it twice does its work
@@ -117,7 +119,7 @@ class CommandManager:
             self._argv[action], self._options.deadline, {ATTEMPT: key} if key else {}
         )
         how = _how(ended, self._options.deadline)
-        self._keep(f"{action} {key}".rstrip(), how, ended)
+        await self._keep(f"{action} {key}".rstrip(), how, ended)
         if ended.code is None:
             raise ReplyLost(
                 f"its {action} program {how}", f"what it printed is in {self._log.name}"
@@ -141,19 +143,23 @@ class CommandManager:
                 f"{path} can't be started: {error.strerror}", "check the program and its rights"
             ) from error
 
-    def _keep(self, what: str, how: str, ended: Ended) -> None:
+    async def _keep(self, what: str, how: str, ended: Ended) -> None:
         """Append what the program printed to the component's log."""
         cut = "\n[cut]" if ended.cut else ""
-        try:
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            put_aside(self._log, MAX_LOG, 2 * MAX_LOG)
-            with open(self._log, "a", opener=open_at_once) as log:
-                log.write(f"--- {what}: {how}\n{ended.output}{cut}\n")
-        except OSError:
-            return  # a full disk must not turn a restart that worked into one that failed
+        told = f"--- {what}: {how}\n{ended.output}{cut}\n".encode("utf-8", "replace")
+        # A disk that is full or away must not turn a restart that worked into one that failed.
+        with suppress(OSError, TimeoutError):
+            log = await open_log(self._log)
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.to_thread(_append, log, told)
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _append(log: BinaryIO, told: bytes) -> None:
+    with log:
+        log.write(told)
 
 
 def _how(ended: Ended, seconds: float) -> str:

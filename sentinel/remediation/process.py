@@ -19,6 +19,7 @@ from sentinel.adapters.process.handle import (
     adopt,
     find_marked,
     let_go,
+    open_log,
     spawn,
 )
 from sentinel.adapters.process.marked import MarkedProcess, list_marked, list_writers
@@ -211,9 +212,9 @@ class ProcessDriver:
             return Outcome(False, text, guidance=_FOREGROUND, futile=True)
         self.close()
         try:
-            self._log.parent.mkdir(parents=True, exist_ok=True)
+            stream = await open_log(self._log)
             env = {**options.env, self._mark[0]: self._mark[1]}
-            process = spawn(options.command, env, options.cwd, self._log)
+            process = spawn(options.command, env, options.cwd, stream)
         except OSError as error:
             return Outcome(
                 False,

@@ -31,7 +31,7 @@ class ReportRequest:
     `kinds` are the check kinds by name: they declare the figures. `incident` is an id, None for the
     one that matters most; `began` and `ended` ask for a period over the whole platform instead.
     `target_per_hour` is what the platform should do. `owners` says who answers for a component,
-    `escalation` who is called after how many seconds, `to` who reads the report. `remembered`: seconds
+    `escalation` who is called after how many seconds. `remembered`: seconds
     after which the store forgets what happened; nothing is claimed of what was before. `plan` is
     what is to be reached, `automations` what runs by itself: (name, when).
     """
@@ -44,7 +44,6 @@ class ReportRequest:
     next_update: datetime | None = None
     owners: Mapping[str, str] = field(default_factory=dict)
     escalation: Sequence[tuple[float, str]] = ()
-    to: Sequence[str] = ()
     remembered: float | None = None
     plan: Plan = field(default_factory=Plan)
     automations: Sequence[tuple[str, str]] = ()

@@ -62,7 +62,7 @@ def progress_facts(store: Reader, now: datetime, request: ReportRequest) -> Prog
         automations=list_automations(store, request.automations, earlier.at),
         targets=list_targets(store, request, now),
         sync=plan_sync(
-            request, request.plan, work.milestones, work.path, len(blockers), request.next_update
+            request.plan, work.milestones, work.path, len(blockers), request.next_update
         ),
         next_update=request.next_update,
         totals=collect_totals(kinds, checks),

@@ -47,7 +47,7 @@ from sentinel.reports.figures.risk import list_risks
 from sentinel.reports.figures.summary import summarize
 from sentinel.reports.figures.target import list_targets
 from sentinel.reports.figures.totals import read_earlier
-from sentinel.reports.figures.trend import list_trends
+from sentinel.reports.figures.trend import list_budgets, list_trends
 from sentinel.store import Gap, Reader, TimelineEntry
 from sentinel.store.document import write
 
@@ -136,7 +136,7 @@ def _tell(case: _Case) -> RecoveryFacts:
         positions=list_positions(store, kinds, checks, case.period),
         targets=list_targets(store, request, now),
         risks=list_risks(kinds, checks),
-        trends=list_trends(store, kinds, checks, window),
+        trends=[*list_trends(store, kinds, checks, window), *list_budgets(store, window)],
         escalation=list_calls(request.escalation, list_open(store), now),
         next_update=request.next_update or _plan_update(case),
         cut=cut + left_out + unlisted + unnamed,

@@ -14,7 +14,9 @@ from sentinel.core.component.incident import Event
 from sentinel.core.fault import StandingFault
 from sentinel.core.model import Attempt, Incident, Transition
 from sentinel.core.moment import Moment, read_moment
+from sentinel.core.objective import ObjectiveStanding, Slice, Tally
 from sentinel.core.order import Answer, Order
+from sentinel.store.counted import CountedReader, CountedStore
 
 if TYPE_CHECKING:  # they are made of what stands here
     from sentinel.store.audit import AuditVerdict
@@ -226,13 +228,14 @@ class DamagedRow:
 @dataclass(frozen=True, slots=True)
 class Retention:
     """Instants before which is forgotten: what happened, attempts and caps (they count budgets for
-    a day at least), reports, the audit log.
+    a day at least), reports, the audit log, what was counted for objectives.
     """
 
     before: datetime
     journal: datetime
     reports: datetime
     audit: datetime
+    objectives: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +288,9 @@ class Changes:
     answers: dict[str, Answer] = field(default_factory=dict)
     """Key of an order → what became of it."""
     faults: list[StandingFault] = field(default_factory=list)
+    slices: list[Slice] = field(default_factory=list)
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    standings: dict[str, ObjectiveStanding] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
     clock_step: timedelta = timedelta()
     """By how much the clock was set: faults that stand have stood as long as before."""
@@ -293,7 +299,7 @@ class Changes:
         return any(getattr(self, name) for name in self.__slots__)
 
 
-class Reader(Protocol):
+class Reader(CountedReader, Protocol):
     """What web, reports, runbooks and the CLI may ask."""
 
     def meta(self, key: str) -> str | None:
@@ -388,7 +394,7 @@ def show_time(store: Reader, here: Moment) -> datetime:
     return here.show(read_moment(beat)) if beat else here.at
 
 
-class Store(Reader, Protocol):
+class Store(Reader, CountedStore, Protocol):
     """What the daemon and the commands may do besides reading."""
 
     @property
@@ -480,6 +486,17 @@ class Store(Reader, Protocol):
 
     def forget(self, retention: Retention) -> RetentionStep:
         """Drop a little of what is older than the retention, in one short transaction."""
+        ...
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether it can be read by now, and could not when sentinel started: it must be anew."""
+        ...
+
+    def look_through(self) -> int | None:
+        """Some rows more of what the start left out; how many were whole so far, None when nothing
+        is left. StateError: some of it can't be read.
+        """
         ...
 
     def lost(self, component: str) -> str | None:

@@ -23,6 +23,7 @@ _REPLACED: dict[str, Callable[[Any], object]] = {
         frozenset(each.fault.subject.items()),
         each.began,
     ),
+    "slices": lambda each: (each.source, each.began),
 }
 """Lists of which the latest element counts, and by what it is known."""
 
@@ -62,7 +63,15 @@ def _take_in(whole: Changes, turns: Sequence[Changes]) -> None:
                 newest[known] = each
         setattr(whole, name, list(newest.values()))
     for turn in turns:
-        for name in ("health", "probe_state", "meta", "payloads", "answers"):
+        for name in (
+            "health",
+            "probe_state",
+            "tallies",
+            "standings",
+            "meta",
+            "payloads",
+            "answers",
+        ):
             getattr(whole, name).update(getattr(turn, name))
         for name in ("transitions", "events", "gaps", "samples", "orders"):
             getattr(whole, name).extend(getattr(turn, name))

@@ -18,6 +18,7 @@ from typing import Any
 from sentinel.clock import read_moment_now, utcnow
 from sentinel.core.moment import write_moment
 from sentinel.errors import ActionRefused, StateError, StateUnwritable
+from sentinel.store import scrub
 from sentinel.store.audit import move_heads_aside
 from sentinel.store.document import decode
 from sentinel.store.folder import FILE, MAKE_ROOM, find_cause
@@ -32,6 +33,7 @@ from sentinel.store.place import StatePlace
 from sentinel.store.reading import RowReader
 from sentinel.store.salvage import JOURNAL_LOST, inspect
 from sentinel.store.schema import SCHEMA_VERSION, find_model, migrate, roll_back
+from sentinel.store.scrub import Scrub
 from sentinel.store.standby import copied_aside, fill
 from sentinel.store.table import replace
 
@@ -96,9 +98,12 @@ class Database:
         writable: bool,
         owner: bool,
         prepare: Callable[[], None] = lambda: None,
+        blocked: StateUnwritable | None = None,
     ) -> None:
         self.path, self.owner, self._prepare = folder / FILE, owner, prepare
         self.standby: StateUnwritable | None = None
+        self.is_unseen = False
+        """Whether it can be read by now, and could not when sentinel started: it must be anew."""
         self._is_blind, self._tried = False, 0.0
         self.moved_aside: list[Path] = []
         """A file that was damaged, under its new name."""
@@ -107,13 +112,17 @@ class Database:
         self._writing, self._reading = threading.RLock(), threading.RLock()
         self.identity = Identity(self.path)
         self.place = StatePlace(self.path)
+        self.scrub: Scrub | None = None
+        """What is left to be looked through of a large file."""
         self.rows = RowReader(self)
         try:
+            if blocked is not None:  # not even to be looked at
+                raise blocked
             self._open(writable=writable)
         except StateUnwritable as error:
             if writable and not owner:
                 raise
-            self._stand_by(error)
+            self._stand_by(error, is_readable=blocked is None)
 
     # -- open and close ---------------------------------------------------------------------------
 
@@ -136,10 +145,11 @@ class Database:
             self.identity.meet(self.results, owner=self.owner)
             self.place.settle()
             self._reader = reader
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             self.close()
-            if not self.owner or not is_corrupt(error):
-                raise self._explain(error, opening=True) from error
+            told = as_damage(error)
+            if not self.owner or not is_corrupt(told):
+                raise self._explain(told, opening=True) from error
             self._begin_anew()
         except StateError:
             self.close()
@@ -149,10 +159,12 @@ class Database:
             text = f"{self.path} can't be read: {error.strerror}"
             raise StateUnwritable(text, _LOOK) from error
 
-    def _stand_by(self, error: StateUnwritable) -> None:
+    def _stand_by(self, error: StateUnwritable, *, is_readable: bool) -> None:
         """Nothing can be written, and what was written is known all the same, if it can be read."""
         memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         try:
+            if not is_readable:
+                raise error
             with copied_aside(self.path) as folder:
                 # As at any start: brought up to date, looked through, mended.
                 Database(folder, writable=self.owner, owner=self.owner).close()
@@ -162,8 +174,9 @@ class Database:
                 memory.close()
                 raise error from None
             self._is_blind = True
-            text = f"{error.message}, and what is in it could not be read ({unread})"
-            error = StateUnwritable(text, error.guidance)
+            if unread is not error:
+                text = f"{error.message}, and what is in it could not be read ({unread})"
+                error = StateUnwritable(text, error.guidance)
             memory.executescript(find_model().script)
         self.connections, self._tried = [memory], time.monotonic()
         self.results = self.journal = self._reader = memory
@@ -193,6 +206,7 @@ class Database:
     def _refuse_unseen(self) -> None:
         """What was there and could not be read is not to be written over. Raises StateError."""
         if self._is_blind and self.identity.generation:
+            self.is_unseen = True
             self.close()
             raise StateError(
                 f"{self.path} could not be read when sentinel started, and can be now",
@@ -282,8 +296,10 @@ class Database:
     def _inspect(self) -> None:
         """Raises DatabaseError for what can't be mended row by row."""
         check_schema(self.results, find_model())
+        size = self.path.stat().st_size
+        self.scrub = Scrub() if size > scrub.WHOLE else None
         try:
-            check_pages(self.results)
+            check_pages(self.results, all_of_it=self.scrub is None)
             whole = True
         except sqlite3.DatabaseError as error:
             if not is_corrupt(error):
@@ -367,9 +383,9 @@ class Database:
             except _UNSTORABLE as error:
                 roll_back(connection)
                 raise ValueError(f"can't be stored: {error}") from error
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 roll_back(connection)
-                raise self._explain(error) from error
+                raise self._explain(as_damage(error)) from error
             except BaseException:
                 roll_back(connection)
                 raise
@@ -414,8 +430,8 @@ class Database:
                 if hasattr(error, "sqlite_errorcode"):
                     raise self._explain(error) from error
                 return self._query_bytes(sql, parameters)
-            except sqlite3.Error as error:
-                raise self._explain(error) from error
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                raise self._explain(as_damage(error)) from error
 
     def _explain(self, error: sqlite3.Error, *, opening: bool = False) -> StateError:
         """In our words. Somebody who holds the file while a daemon starts passes, too."""
@@ -431,13 +447,20 @@ class Database:
         self._reader.text_factory = decode
         try:
             return self._reader.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
-            raise self._explain(error) from error
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise self._explain(as_damage(error)) from error
         finally:
             self._reader.text_factory = str
 
 
-def is_corrupt(error: sqlite3.DatabaseError) -> bool:
+def as_damage(error: sqlite3.Error | UnicodeDecodeError) -> sqlite3.Error:
+    """What SQLite says of a damaged schema quotes it, and Python finds that it is no text."""
+    if isinstance(error, UnicodeDecodeError):
+        return DamagedPages(error.object.decode("utf-8", "replace"))
+    return error
+
+
+def is_corrupt(error: sqlite3.Error) -> bool:
     """By SQLite's code, never by its words; the low byte is the kind, the rest details."""
     return isinstance(error, DamagedPages) or _code_of(error) in _CORRUPT
 

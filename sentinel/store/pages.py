@@ -9,6 +9,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from sentinel.store.document import decode
+
 GUARDS = (
     "meta",
     "attempt",
@@ -74,7 +76,11 @@ def check_schema(db: sqlite3.Connection, model: SchemaModel, *, exactly: bool = 
     """Every table and index of the model is there with its columns, and `exactly` no other. Raises
     DamagedPages.
     """
-    wanted, found = model.parts, _describe(db)
+    db.text_factory = decode  # a name that is no text any more is not the right one
+    try:
+        wanted, found = model.parts, frozenset(_describe(db))
+    finally:
+        db.text_factory = str
     odd = wanted ^ found if exactly else wanted - found
     if odd:
         raise DamagedPages(f"malformed schema: {min(str(each[0]) for each in odd)}")
@@ -89,9 +95,12 @@ def _describe(db: sqlite3.Connection) -> set[tuple[object, ...]]:
     return {*db.execute(columns), *db.execute(indexes)}
 
 
-def check_pages(db: sqlite3.Connection) -> None:
-    """Every page, and every index of what holds actions back. Raises DamagedPages."""
-    for pragma in ("quick_check(1)", *(f"integrity_check('{name}')" for name in GUARDS)):
+def check_pages(db: sqlite3.Connection, *, all_of_it: bool = True) -> None:
+    """Every page, and every index of what holds actions back; or only the latter. Raises
+    DamagedPages.
+    """
+    whole = ("quick_check(1)",) if all_of_it else ()
+    for pragma in (*whole, *(f"integrity_check('{name}')" for name in GUARDS)):
         verdict = db.execute(f"PRAGMA {pragma}").fetchone()[0]
         if verdict != "ok":
             raise DamagedPages(f"malformed: {verdict}")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sentinel.store import Retention, RetentionStep
+from sentinel.store import PLEDGE, Retention, RetentionStep
 from sentinel.store.audit import forget_heads, forget_rows
 from sentinel.store.document import write_instant
 
@@ -57,6 +57,21 @@ _OF_INCIDENTS = (
         AND NOT EXISTS (SELECT 1 FROM event e WHERE e.incident = i.id)
         AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.incident = i.id) LIMIT :n)""",  # noqa: S608
 )
+_CONFIGURED = "SELECT key FROM json_each((SELECT value FROM meta WHERE key = 'positions'))"
+_OF_CHECKS = (
+    f"""DELETE FROM health WHERE rowid IN (SELECT rowid FROM health WHERE name NOT IN ({_CONFIGURED})
+        AND CASE WHEN json_valid(document) THEN coalesce(json_extract(document, '$.last_observed'),
+        json_extract(document, '$.since'), '') END < :before LIMIT :n)""",  # noqa: S608 - ours
+    f"""DELETE FROM probe_state WHERE rowid IN (SELECT rowid FROM probe_state
+        WHERE name NOT IN ({_CONFIGURED}) AND name NOT IN (SELECT name FROM health) LIMIT :n)""",  # noqa: S608
+    f"""DELETE FROM meta WHERE rowid IN (SELECT rowid FROM meta
+        WHERE key >= '{PLEDGE}' AND key < '{PLEDGE[:-1]}0' AND substr(key, {len(PLEDGE) + 1})
+        NOT IN ({_CONFIGURED} UNION SELECT name FROM health) LIMIT :n)""",  # noqa: S608
+)
+"""What was believed and remembered of checks that the configuration has not had for that long: one
+that is back sooner goes on where it was.
+"""
+_HAS_NAMES = "SELECT count(*) FROM meta WHERE key = 'positions' AND json_valid(value)"
 _CROWDED = """
 SELECT incident FROM event WHERE incident IN (SELECT id FROM incident WHERE state <> 'closed')
 GROUP BY incident HAVING count(*) > ? LIMIT 1
@@ -89,10 +104,12 @@ def _forget_rows(db: sqlite3.Connection, retention: Retention, most: int) -> Ite
         "before": write_instant(retention.before),
         "journal": write_instant(retention.journal),
         "reports": write_instant(retention.reports),
+        "objectives": write_instant(retention.objectives),
     }
     statements = [*_OF_INCIDENTS, *(_delete(table, column) for table, column in _TIMED)]
     statements += [_delete("cleaning", "at", "journal"), _delete("report", "at", "reports")]
     statements += [_delete("damaged", "at", "reports")]
+    statements += [_delete("objective_slice", "ended", "objectives")]
     for sql in statements:
         dropped = db.execute(sql, {**given, "n": most}).rowcount
         yield dropped
@@ -100,6 +117,9 @@ def _forget_rows(db: sqlite3.Connection, retention: Retention, most: int) -> Ite
         if most <= 0:
             return
     yield _thin_out(db, given["before"], most)
+    (is_known,) = db.execute(_HAS_NAMES).fetchone()
+    for sql in _OF_CHECKS if is_known else ():
+        yield db.execute(sql, {"before": given["before"], "n": max(most, 1)}).rowcount
     for table, kept in (("damaged", MAX_DAMAGED), ("sample", MAX_SAMPLES)):
         cap = (
             f"SELECT rowid FROM {table} WHERE rowid <= (SELECT max(rowid) - ? FROM {table}) LIMIT ?"  # noqa: S608

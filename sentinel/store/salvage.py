@@ -17,6 +17,7 @@ from sentinel.core.moment import read_moment, write_moment
 from sentinel.errors import StateError
 from sentinel.store import ProcessRow
 from sentinel.store.document import decode, read, read_plain, write_instant
+from sentinel.store.objectives import read_standing, read_tally
 from sentinel.store.pages import GUARDS
 from sentinel.store.table import TABLES, is_sealed, replace
 
@@ -60,6 +61,8 @@ _BUILDS: Mapping[str, Callable[..., object]] = {
     "clean_plan": lambda *row: _read_plan(row[-1]),
     "fault": lambda *row: read(StandingFault, row[-1]),
     "orders": lambda *row: read_plain(row[4]),
+    "objective_tally": lambda _, document: read_tally(document),
+    "objective_view": lambda _, document: read_standing(document),
 }
 
 

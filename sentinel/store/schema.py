@@ -13,7 +13,7 @@ from sentinel.store.document import decode
 from sentinel.store.pages import SchemaModel, make_model
 from sentinel.store.table import TABLES, make_seal
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 SEALED_SINCE = 4
 _MIGRATIONS = {
     n: Path(__file__).with_name(name)
@@ -22,6 +22,7 @@ _MIGRATIONS = {
         (2, "schema_2.sql"),
         (3, "schema_3.sql"),
         (4, "schema_4.sql"),
+        (5, "schema_5.sql"),
     )
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from sentinel.clock import utcnow
 from sentinel.core.component.health import Health
 from sentinel.core.fault import StandingFault, Status
 from sentinel.core.model import Attempt, Incident, Transition
+from sentinel.core.objective import ObjectiveStanding, Slice, Tally
 from sentinel.core.order import Answer, Order
 from sentinel.errors import ActionRefused, StateUnwritable
 from sentinel.store import (
@@ -46,6 +47,7 @@ from sentinel.store.faults import end_faults, read_faults
 from sentinel.store.folder import find_cause
 from sentinel.store.identity import CURE, DOUBT
 from sentinel.store.looks import LOOKS, lay_looks_over
+from sentinel.store.objectives import keep_objectives, read_slices, read_standing, read_tally
 from sentinel.store.retention import forget_some
 from sentinel.store.runbook import RunbookRun, write_run
 from sentinel.store.salvage import LOST
@@ -75,8 +77,11 @@ class SqliteStore:
         writable: bool = True,
         owner: bool = False,
         prepare: Callable[[], None] = lambda: None,
+        blocked: StateUnwritable | None = None,
     ) -> None:
-        self.database = Database(folder, writable=writable, owner=owner, prepare=prepare)
+        self.database = Database(
+            folder, writable=writable, owner=owner, prepare=prepare, blocked=blocked
+        )
         self.path = self.database.path
         self._read = self.database.rows.read
 
@@ -84,6 +89,11 @@ class SqliteStore:
     def standby(self) -> StateUnwritable | None:
         """Why it is read from memory and takes nothing, or None."""
         return self.database.standby
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether it can be read by now, and could not when sentinel started: it must be anew."""
+        return self.database.is_unseen
 
     @property
     def moved_aside(self) -> list[Path]:
@@ -238,6 +248,15 @@ class SqliteStore:
         """What every kind with a memory had dumped."""
         return dict(self._read("probe_state", lambda name, dump: (name, read_plain(dump))))
 
+    def tallies(self) -> dict[str, Tally]:
+        """Where the counters of each source stood when it was last counted, and what was counted."""
+        return dict(self._read("objective_tally", lambda name, text: (name, read_tally(text))))
+
+    def keep_objectives(self, names: Collection[str], sources: Collection[str]) -> None:
+        """Drop what is of no objective any more."""
+        with self.database.transaction() as db:
+            keep_objectives(db, names, sources)
+
     def processes(self) -> list[ProcessRow]:
         """The last known process of every supervised component."""
         return self._read("process", lambda _, document: read(ProcessRow, document))
@@ -271,6 +290,13 @@ class SqliteStore:
     def lost(self, component: str) -> str | None:
         """Since when the budget of a component counts as spent for a damaged row: a moment."""
         return self.meta(LOST + component)
+
+    def look_through(self) -> int | None:
+        """Some rows more of what the start left out of a large file; how many were whole so far,
+        None when nothing is left.
+        """
+        scrub = self.database.scrub
+        return scrub.rows if scrub and scrub.step(self._read, self.database.query) else None
 
     def accept(self, at: datetime, actor: str, reason: str) -> None:
         """At a person's word this state counts from now on, and its damage was seen."""
@@ -389,6 +415,14 @@ class SqliteStore:
             measurement,
             measurement,
         )
+
+    def objectives(self) -> list[ObjectiveStanding]:
+        """How each objective stood at the last look, by name."""
+        return self._read("objective_view", lambda _, text: read_standing(text), "ORDER BY name")
+
+    def slices(self, source: str, *, since: datetime) -> list[Slice]:
+        """What was counted for the source of an objective since an instant, oldest first."""
+        return read_slices(self._read, source, since)
 
     def reports(self, kind: str | None = None, limit: int = 20) -> list[ReportRow]:
         """Rendered reports, newest first."""

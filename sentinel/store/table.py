@@ -96,6 +96,9 @@ TABLES = _describe(
     ("cleaning", "chore at boot uptime reserved done", True),
     ("clean_plan", "id* chore made state document"),
     ("cleaning_memory", "name* document"),
+    ("objective_slice", "source* began* ended good total seen"),
+    ("objective_tally", "source* document"),
+    ("objective_view", "name* document"),
     ("fault", "check_name* fault* subject* began* ended component document"),
 )
 """All but the audit log, which is chained by hashes, and what was set aside."""

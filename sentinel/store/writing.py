@@ -15,6 +15,7 @@ from sentinel.errors import StateError
 from sentinel.store import Changes
 from sentinel.store.document import clean_text, read, read_plain, write, write_instant
 from sentinel.store.faults import move_faults, write_faults
+from sentinel.store.objectives import write_objectives
 from sentinel.store.table import TABLES, change, insert, replace
 
 
@@ -26,6 +27,7 @@ def write_changes(db: sqlite3.Connection, changes: Changes) -> None:
     if changes.clock_step:
         move_faults(db, changes.clock_step)
     write_faults(db, changes.faults)
+    write_objectives(db, changes)
 
 
 def _write_views(db: sqlite3.Connection, changes: Changes) -> None:

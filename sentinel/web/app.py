@@ -36,6 +36,7 @@ from sentinel.web.guard import (
     add_headers,
     is_short,
 )
+from sentinel.web.objectives import list_objectives
 from sentinel.web.site import SITE, Site, make_site
 from sentinel.web.visitor import MAX_BODY
 
@@ -68,8 +69,8 @@ def make_app(
 ) -> web.Application:
     """The web application.
 
-        `metrics(openmetrics)` gives the exposition in pieces, `ready()` whether the daemon is and one
-        line why, `hosts()` what `Host` may name (see `guard.listen_hosts`); `reports` is the folder of
+    `metrics(openmetrics)` gives the exposition in pieces, `ready()` whether the daemon is and one
+    line why, `hosts()` what `Host` may name (see `guard.listen_hosts`); `reports` is the folder of
     report files, `runbooks(name)` the text of one; `settle()` writes down what totals were counted,
     before anybody is shown them.
     """
@@ -227,6 +228,12 @@ async def api_faults(request: web.Request) -> web.Response:
     return await _json(request.app[SITE], await _faults(request))
 
 
+async def api_objectives(request: web.Request) -> web.Response:
+    """How every objective stands."""
+    site = request.app[SITE]
+    return await _json(site, await site.read(lambda: list_objectives(site.store)))
+
+
 async def api_reports(request: web.Request) -> web.Response:
     """Reports, newest first, with the names of their files."""
     site = request.app[SITE]
@@ -320,5 +327,6 @@ ROUTES = (
     Route("/api/v1/incidents", api_incidents, "read"),
     Route("/api/v1/incidents/{id}", api_incident, "read"),
     Route("/api/v1/faults", api_faults, "read"),
+    Route("/api/v1/objectives", api_objectives, "read"),
     Route("/api/v1/reports", api_reports, "read"),
 )

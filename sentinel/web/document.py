@@ -15,6 +15,7 @@ from sentinel.store import CheckView, ComponentView, Reader, unobserved_since
 from sentinel.store.document import to_json
 from sentinel.store.runbook import held_back, own_troubles, runbook_of
 from sentinel.web.notices import describe_channels, describe_maintenance
+from sentinel.web.objectives import list_objectives
 
 STALE = "stale"
 _ORDER = (Status.UP, Status.UNKNOWN, STALE, Status.DEGRADED, Status.DOWN)
@@ -27,8 +28,9 @@ def status_document(store: Reader, now: datetime) -> Document:
 
     Keys: `platform`, `generated`, `started`, `status` (worst of all components), `held` (what holds
     all actions back), `own` (what of sentinel itself does not work), `incidents` (open ones, causes
-    and the worst first), `components`, `checks`, `blind` (the latest gap or null), `channels`
-    (how they deliver), `maintenance` (what is worked upon). Ages are seconds; every `…_text` is the same figure for
+    and the worst first), `components`, `checks`, `objectives`, `blind` (the latest gap or null),
+    `channels` (how they deliver), `maintenance` (what is worked upon). Ages are seconds; every
+    `…_text` is the same figure for
     people.
     """
     alive = unobserved_since(store, now) is None
@@ -55,6 +57,7 @@ def status_document(store: Reader, now: datetime) -> Document:
             "incidents": incidents,
             "components": components,
             "checks": checks,
+            "objectives": list_objectives(store),
             "blind": describe_blindness(store, now),
             "channels": describe_channels(store, now),
             "maintenance": describe_maintenance(store, now),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from sentinel.demo.servers import free_port
+from tests.acceptance.alert_watch import TOOLS, AlertWatch, Notices
 from tests.acceptance.onlooker import Onlooker, Sightings
 
 BATCHES: list[dict[str, tuple[str, list[str]]]] = [
@@ -31,6 +33,8 @@ BATCHES: list[dict[str, tuple[str, list[str]]]] = [
         "calm": ("45s", ["poison-message"]),
     },
 ]
+ALERTED = "faults"
+"""The run beside which Prometheus and Alertmanager stand."""
 RUNS = {name: run for batch in BATCHES for name, run in batch.items()}
 
 
@@ -45,6 +49,8 @@ class DemoRun:
     stderr: str
     folder: Path
     seen: Sightings = field(default_factory=Sightings)
+    notices: Notices = field(default_factory=Notices)
+    """What Prometheus and Alertmanager told of it, where they stood beside it."""
 
     @property
     def state(self) -> Path:
@@ -113,6 +119,7 @@ def demo_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, De
     folders = {name: tmp_path_factory.mktemp(f"demo-{name}") for name in RUNS}
     running: dict[str, subprocess.Popen[str]] = {}
     ended: dict[str, DemoRun] = {}
+    watch: AlertWatch | None = None
     try:
         for batch in BATCHES:
             onlookers = {}
@@ -121,10 +128,16 @@ def demo_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, De
                 running[name] = start_demo(*batch[name], folders[name], listen=place)
                 onlookers[name] = Onlooker(place, folders[name])
                 onlookers[name].start()
+                if name == ALERTED and all(map(shutil.which, TOOLS)):
+                    watch = AlertWatch(place, tmp_path_factory.mktemp("alerts") / "watch")
             for name in batch:
                 run = finish(running[name], folders[name])
                 ended[name] = replace(run, seen=onlookers[name].stop())
+            if ALERTED in batch and watch is not None:
+                ended[ALERTED] = replace(ended[ALERTED], notices=watch.stop())
         yield ended
     finally:
+        if watch is not None:
+            watch.stop()
         for process in running.values():
             process.kill()

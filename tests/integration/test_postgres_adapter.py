@@ -50,6 +50,43 @@ async def test_rows_are_dicts_and_instants_are_aware(postgres):
     assert rows[0]["at"].utcoffset().total_seconds() == 0
 
 
+PLANS = "select statement from pg_prepared_statements where not from_sql order by 1"
+
+
+async def test_the_server_keeps_plans_of_what_has_no_parameters(postgres):
+    """Once for the connection; a plan for all parameters may be the wrong one."""
+    client = PostgresClient("db", postgres.dsn())
+    for n in range(3):
+        await client.query("select 7 as n")
+        await client.query("select %s::int as n", [n])
+    kept = [row["statement"] for row in await client.query(PLANS)]
+    assert sorted(kept) == sorted(["select 7 as n", PLANS])
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    ["do $$ begin execute 'deallocate all'; end $$", "alter table planned alter n type text"],
+)
+async def test_a_plan_that_is_gone_costs_no_verdict(postgres, admin, spoil):
+    """A pooler gave us another session, or the table was changed: it is asked plainly."""
+    admin.execute("drop table if exists planned")
+    admin.execute("create table planned (n int)")
+    admin.execute("insert into planned values (7)")
+    client = PostgresClient("db", postgres.dsn())
+    assert await client.query("select * from public.planned") == [{"n": 7}]
+    await (
+        client.query(spoil) if spoil.startswith("do") else asyncio.to_thread(admin.execute, spoil)
+    )
+    for _ in range(2):
+        (row,) = await client.query("select * from public.planned")
+        assert int(row["n"]) == 7
+    with pytest.raises(SubjectError):
+        await client.query("select nothing from public.planned")
+    await client.close()
+    admin.execute("drop table planned")
+
+
 async def test_writing_is_refused(postgres, admin):
     """The session is read-only, also outside a snapshot."""
     admin.execute("create table if not exists public.mine (id int)")

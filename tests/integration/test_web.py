@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
@@ -20,6 +21,7 @@ from sentinel.core.component.incident import Event
 from sentinel.core.fault import Acceptance, Fault, StandingFault, Status
 from sentinel.core.foreign.host import HostName, read_host
 from sentinel.core.model import Attempt, Incident, IncidentState
+from sentinel.core.objective import Counts, Objective, Slice, judge_slices
 from sentinel.errors import StateError
 from sentinel.store import Changes, CheckView, ComponentView, Gap
 from sentinel.store.sqlite import SqliteStore
@@ -546,3 +548,26 @@ def test_document_of_an_empty_store(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
     assert status_document(store, T0)["status"] == "unknown"
     store.close()
+
+
+async def test_objectives_are_shown_with_what_nobody_measured(world: World) -> None:
+    """Page and API have each objective: only what was measured has a share and a budget."""
+    aim = Objective(
+        "late<b>", "bus-port", "bus", "up", 0.99, 30 * 86400.0, title="Bus <i>is</i> up"
+    )
+    counted = Slice(aim.source, at(-300), at(0), Counts(985, 1000, 300))
+    standings = [
+        judge_slices(aim, [counted], at(1)),
+        judge_slices(replace(aim, name="nothing"), [], at(1)),
+    ]
+    world.store.commit(Changes(standings={each.objective.name: each for each in standings}))
+    late, nothing = json.loads((await world.get("/api/v1/objectives"))[1])
+    assert (late["state"], late["ratio"]) == ("missed", 0.985)
+    assert late["budget_left"] == pytest.approx(-0.5)
+    assert late["budget_text"] == "-50 %"
+    assert (late["forecast_text"], late["events_text"]) == ("used up", "985 of 1,000")
+    assert (nothing["state"], nothing["status"], nothing["ratio"]) == ("no_data", "unknown", None)
+    _, page = await world.get("/")
+    assert "Bus &lt;i&gt;is&lt;/i&gt; up" in page
+    assert "98.5 %" in page
+    assert "observed 5 min of 30 d" in page

@@ -250,7 +250,7 @@ def list_prose() -> Iterator[Said]:
         if said.code and (" " not in said.text or _PROGRAM.match(said.text)):
             continue
         if not said.place.split(":")[0].endswith((".j2", ".js", ".lua")) and not re.search(
-            "/queries.py|/store/|/demo/|docs/platforms.md|rules/generate.py|/stays.py|/assigned.py|/reader.py|/synthetic.py"
+            "/queries.py|/store/|/demo/|docs/platforms.md|sentinel/rules/|/stays.py|/assigned.py|/reader.py|/synthetic.py"
             "|/clocks.py|/proof.py|/work.py",
             said.place,
         ):

@@ -30,8 +30,13 @@ def begin_anew_on_sigbus(told: Callable[[], bytes]) -> None:
         os.write(2, told())
         time.sleep(max(began + SOONEST - time.monotonic(), 0))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGBUS})
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - itself
+        begin_anew()
 
     handler = _HANDLER(renew)
     _held.append(handler)
     ctypes.CDLL(None).signal(signal.SIGBUS, handler)
+
+
+def begin_anew() -> None:
+    """In the same process, at once and without order, as after a kill."""
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - itself

@@ -2,25 +2,25 @@
 words.
 
 One connection on purpose: it keeps working when the server is full, and sentinel never is the leak.
-A query that must be given up is ended by shutting our end of the socket: psycopg's own way would
-first ask the server to cancel, which a frozen server never does. The server's statement_timeout
-ends the rest.
+A query that must be given up is ended by closing the connection; the server's statement_timeout ends
+the rest.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
+from psycopg.waiting import wait_async
 
 from sentinel.adapters.network.reconnect import Reconnect
 from sentinel.adapters.network.resolver import Resolver
@@ -52,6 +52,25 @@ Params = Mapping[str, Any] | Sequence[Any] | None
 Query = Callable[..., Awaitable[list[Record]]]
 Connection = psycopg.AsyncConnection[Record]
 T = TypeVar("T")
+_LONG = 60.0
+"""Seconds between two looks at a socket that says nothing: whoever asked ends it before."""
+
+
+class _Held(psycopg.AsyncConnection[Record]):
+    """Ends at once when nobody waits any more: psycopg would first ask the server to cancel, which a
+    frozen server never does.
+    """
+
+    async def wait(
+        self,
+        gen: PQGen[T],
+        interval: float = _LONG,
+        timeout: float | None = None,  # noqa: ASYNC109 - psycopg's own
+    ) -> T:
+        """What the generator gives."""
+        return await wait_async(
+            gen, self.pgconn.socket, interval=max(interval, _LONG), timeout=timeout
+        )
 
 
 class PostgresClient:
@@ -87,13 +106,27 @@ class PostgresClient:
         )
         self._lock_timeout = int(lock_timeout * 1000)
         self._connection: Connection | None = None
+        self._plans: Connection | None = None
+        """The connection, while the server keeps plans of statements for it."""
         self._lock = asyncio.Lock()
         self._reconnect = Reconnect(f"{name} (PostgreSQL)", monotonic)
         self._resolver = resolver or Resolver()
 
     async def query(self, sql: str, params: Params = None) -> list[Record]:
-        """Run one statement in autocommit mode and fetch all rows. Names must be schema-qualified."""
+        """Run one statement in autocommit mode and fetch all rows. Names must be schema-qualified.
+
+        The server keeps the plan of a statement without parameters (one for all parameters may be
+        the wrong one), if it is one that keeps any: behind a pooler another session may get what was
+        prepared in this one. What was not run for that is asked plainly.
+        """
         async with self._held() as connection:
+            if params is None and connection is self._plans:
+                try:
+                    return await self._fetch(connection, sql, None, prepare=True)
+                except TargetError as error:
+                    if error.code not in _NO_PLAN:
+                        raise
+                self._plans = None
             return await self._fetch(connection, sql, params)
 
     async def write(self, sql: str, params: Params = None) -> list[Record]:
@@ -171,47 +204,40 @@ class PostgresClient:
             TransactionStatus.INTRANS,
             TransactionStatus.INERROR,
         }:
-            await self._answer(connection, _fetch(connection, "ROLLBACK", None))
+            await self._answer(_fetch(connection, "ROLLBACK", None))
         if connection.pgconn.transaction_status != TransactionStatus.IDLE:
             self._drop()
 
-    async def _fetch(self, connection: Connection, sql: str, params: Params) -> list[Record]:
-        return await self._answer(connection, _fetch(connection, sql, params))
+    async def _fetch(
+        self, connection: Connection, sql: str, params: Params, *, prepare: bool = False
+    ) -> list[Record]:
+        return await self._answer(_fetch(connection, sql, params, prepare=prepare))
 
-    async def _answer(self, connection: Connection, work: Coroutine[Any, Any, T]) -> T:
+    async def _answer(self, work: Coroutine[Any, Any, T]) -> T:
         """Await an answer of the server for `deadline` seconds; too late or cancelled: the
         connection is gone.
         """
-        task = asyncio.ensure_future(work)
         try:
-            done, _ = await asyncio.wait({task}, timeout=self._deadline)
-        except asyncio.CancelledError:
-            await self._give_up(connection, task)
-            raise
-        if not done:
-            await self._give_up(connection, task)
+            async with asyncio.timeout(self._deadline):
+                return await work
+        except TimeoutError as error:
+            self._drop()
             raise TargetUnreachable(
                 f"no answer in time: none within {self._deadline:g} s",
                 "is the server frozen, or the network black-holed?",
-            )
-        try:
-            return task.result()
+            ) from error
+        except asyncio.CancelledError:
+            self._drop()
+            raise
         except (psycopg.Error, OSError) as error:
             raise translate(error) from error
-
-    async def _give_up(self, connection: Connection, task: asyncio.Future[Any]) -> None:
-        _hang_up(connection)
-        await asyncio.wait({task}, timeout=1.0)
-        self._drop()
-        if task.done() and not task.cancelled():
-            task.exception()
 
     async def _connected(self) -> Connection:
         if self._connection is not None and not self._connection.closed:
             return self._connection
         self._reconnect.admit()
         try:
-            self._connection = await self._connect()
+            self._connection = self._plans = await self._connect()
         except TargetError as error:
             self._reconnect.failed(error)
             raise
@@ -265,8 +291,8 @@ class PostgresClient:
         try:
             async with asyncio.timeout(seconds):
                 pgconn = await start_session(make_conninfo(self._dsn, **own))
-                connection = psycopg.AsyncConnection[Record](pgconn, row_factory=dict_row)
-                connection.prepare_threshold = None
+                connection = _Held(pgconn, row_factory=dict_row)
+                connection.prepare_threshold = sys.maxsize  # those only that ask for it
                 return await self._prepare(connection, wish)
         except (psycopg.Error, OSError) as error:
             raise translate(error) from error
@@ -322,6 +348,10 @@ class PostgresClient:
             connection.pgconn.finish()
 
 
+_NO_PLAN = {"26000", "42P05", "0A000"}
+"""SQLSTATEs of a plan that is not there, is another one's, or does not fit a changed table: nothing
+was run.
+"""
 _READ_ONLY = "-c default_transaction_read_only=on"
 _ASK_WRITES = {"read-write", "read-only"}
 
@@ -362,21 +392,8 @@ def identifier(name: str) -> str:
     )
 
 
-async def _fetch(connection: Connection, sql: str, params: Params) -> list[Record]:
-    cursor = await connection.execute(sql.encode(), params)
+async def _fetch(
+    connection: Connection, sql: str, params: Params, *, prepare: bool = False
+) -> list[Record]:
+    cursor = await connection.execute(sql.encode(), params, prepare=prepare)
     return await cursor.fetchall() if cursor.description else []
-
-
-def _hang_up(connection: Connection) -> None:
-    """End both directions of the socket on our side: whoever waits on it sees the end of the stream
-    at once.
-    """
-    try:
-        duplicate = socket.socket(fileno=os.dup(connection.pgconn.socket))
-    except (psycopg.Error, OSError):
-        return
-    with duplicate:
-        try:
-            duplicate.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from sentinel.adapters.process import output
 from sentinel.adapters.process.marked import PROC, list_marked, read_fields
@@ -143,17 +145,35 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def spawn(command: Sequence[str], env: Mapping[str, str], cwd: str, log: Path) -> Process:
-    """Start a process in a session of its own, output appended to `log`. Raises OSError when it
-    can't be started.
+async def open_log(log: Path) -> BinaryIO:
+    """The log of a component, to be appended to; an older one was cut. A disk that does not answer
+    holds a thread, and not the loop. Raises OSError.
+    """
+    try:
+        async with asyncio.timeout(output.PATIENCE):
+            return await asyncio.to_thread(_open_log, log)
+    except TimeoutError:
+        text = f"no answer of its disk within {output.PATIENCE:g} s"
+        raise OSError(errno.ETIMEDOUT, text, str(log)) from None
+
+
+def _open_log(log: Path) -> BinaryIO:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    put_aside(log, output.MAX_LOG, 2 * output.MAX_LOG)
+    stream = open(log, "ab", opener=open_at_once)  # noqa: SIM115 - its reader closes it
+    os.set_blocking(stream.fileno(), True)
+    return stream
+
+
+def spawn(command: Sequence[str], env: Mapping[str, str], cwd: str, stream: BinaryIO) -> Process:
+    """Start a process in a session of its own, output appended to `stream`, which is closed. Raises
+    OSError when it can't be started.
 
     Its environment is `env` on top of PATH, HOME, locale and time zone: nothing of sentinel's own
     leaks into it.
     """
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    put_aside(log, output.MAX_LOG, 2 * output.MAX_LOG)
-    with open(log, "ab", opener=open_at_once) as stream:
-        os.set_blocking(stream.fileno(), True)
+    with stream:
         popen = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,

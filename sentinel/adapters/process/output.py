@@ -31,6 +31,8 @@ time from others.
 """
 SCARCE = 32 * 2**20
 """Free bytes of the disk below which the journal comes first: every log is cut to a tail."""
+PATIENCE = 5.0
+"""Seconds within which a log has to be opened, or written to by sentinel itself."""
 TAIL = 2**18
 TOLD_FOR = 600.0
 """Seconds for which it is said that output was dropped."""

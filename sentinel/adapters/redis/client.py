@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from sentinel.adapters.redis.shared import SharedLine
 
 Command = Sequence[Any]
+_OWN_PATIENCE = 2
+"""So many timeouts of an answer may pass until one of our own connections is free: whoever waits for
+its neighbours learns nothing of the server, and ends as unknown.
+"""
 
 _GUIDANCE = {
     "OOM": "free memory or raise maxmemory: writes are refused although reads and PING work",
@@ -85,7 +89,7 @@ class RedisClient:
         pool: aredis.BlockingConnectionPool = aredis.BlockingConnectionPool.from_url(
             plain_url(url),
             max_connections=max_connections,
-            timeout=timeout,
+            timeout=_OWN_PATIENCE * timeout,
             decode_responses=False,
             protocol=2,
             socket_timeout=timeout,

@@ -23,7 +23,12 @@ CANARY_KINDS = (
         REFUSED, Severity.PAGE, "bus-refuses-writes", "the server refuses canaries", _PARAMETERS
     ),
     FaultKind(
-        WIPED, Severity.PAGE, _FAILING, "open canaries were wiped from the server", _PARAMETERS
+        WIPED,
+        Severity.PAGE,
+        _FAILING,
+        "open canaries were wiped from the server",
+        _PARAMETERS,
+        sudden=True,
     ),
     FaultKind(
         NEVER_ARRIVED,

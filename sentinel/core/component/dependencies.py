@@ -64,14 +64,11 @@ def _leads_to(start: str, goal: str, depends_on: DependsOn) -> bool:
     return start == goal or goal in find_needed(start, depends_on)
 
 
-def find_dependents(name: str, depends_on: DependsOn) -> list[str]:
-    """Every component that needs one, directly or not."""
-    found, frontier = set[str](), {name}
-    while frontier:
-        frontier = {
-            each
-            for each, needs in depends_on.items()
-            if each not in found and frontier & set(needs)
-        }
-        found |= frontier
-    return sorted(found)
+def turn_round(depends_on: DependsOn) -> DependsOn:
+    """Each known name with those that need it directly: `find_needed` of it gives every dependent."""
+    turned: dict[str, list[str]] = {name: [] for name in depends_on}
+    for name, needs in depends_on.items():
+        for dependency in needs:
+            if dependency in turned:
+                turned[dependency].append(name)
+    return {name: tuple(dependents) for name, dependents in turned.items()}

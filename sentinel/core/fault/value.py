@@ -71,6 +71,9 @@ class FaultKind:
     delivery". Such a fault does not end by itself (`core/fault/loss.py`): its `count` is what this very
     look found, and the engine adds up, until somebody accepts it or its retention ends. Without a
     count the subject itself is what was lost.
+
+    An alert calls somebody when a fault has stood for `hold` seconds; where none is given, by
+    severity. A `sudden` one happened in a moment and may be gone at the next look: it calls at once.
     """
 
     key: str
@@ -79,6 +82,19 @@ class FaultKind:
     meaning: str
     parameters: tuple[str, ...] = ()
     lasting: str = ""
+    hold: float | None = None
+    sudden: bool = False
+
+    @property
+    def alert_after(self) -> float:
+        """Seconds for which it stands before an alert calls."""
+        if self.hold is not None:
+            return self.hold
+        return 0.0 if self.lasting or self.sudden else _HOLDS[self.severity]
+
+
+_HOLDS = {Severity.PAGE: 60.0, Severity.TICKET: 300.0, Severity.INFO: 900.0}
+"""By severity: a blip calls nobody, and what nobody must hear of has time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,10 +36,14 @@ class Tidings(StrEnum):
     DIGEST = "digest"
     """Several at once, because there were too many one by one."""
     TEST = "test"
+    REPORT = "report"
+    """A report was written, also one that says that nothing happened."""
 
 
 OVER = frozenset({Tidings.RECOVERED, Tidings.CLOSED})
 """Notices that say that it is over."""
+PASSING = frozenset({Tidings.TEST, Tidings.REPORT})
+"""Notices of nothing that lasts: who keeps alerts lets them end at once."""
 
 
 @dataclass(frozen=True, slots=True)

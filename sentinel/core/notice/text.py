@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
@@ -152,3 +152,30 @@ def shorten(text: str, most: int) -> str:
     """At most so many characters, nothing of which hides or moves."""
     shown = make_visible(text)
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def write_report_notice(
+    channel: str, name: str, headline: str, files: Sequence[str], head: Letterhead, now: datetime
+) -> Notice:
+    """That a report was written: its headline, and its files by their names."""
+    return Notice(
+        key=f"report/{channel}/{name}/{now.isoformat()}",
+        channel=channel,
+        told=Tidings.REPORT,
+        affair=f"report-{name}-{now:%Y%m%dT%H%M%S}",
+        platform=head.platform,
+        component="",
+        severity=Severity.INFO,
+        title=shorten(f"[{head.platform}] {name}: {headline}", MAX_TITLE),
+        text=shorten("\n".join([headline, *files]), MAX_TEXT),
+        at=now,
+        began=now,
+        labels={
+            "alertname": "SentinelReport",
+            "platform": head.platform,
+            "severity": str(Severity.INFO),
+            "incident": f"report-{name}",
+        },
+        link=f"{head.page.rstrip('/')}/reports/" if head.page else "",
+        lines=tuple(files),
+    )

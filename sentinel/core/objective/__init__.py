@@ -3,7 +3,7 @@ it, and how fast it burns.
 """
 
 from sentinel.core.objective.burn import BURN_ALERTS, WINDOWS, BurnAlert, choose_alerts
-from sentinel.core.objective.count import Count, Marks, count_gains, count_look
+from sentinel.core.objective.count import Count, Marks, Tally, count_gains, count_look
 from sentinel.core.objective.history import SLICE, SliceHistory
 from sentinel.core.objective.judge import judge, judge_slices
 from sentinel.core.objective.value import (
@@ -39,6 +39,7 @@ __all__ = [
     "ObjectiveState",
     "Slice",
     "SliceHistory",
+    "Tally",
     "choose_alerts",
     "count_gains",
     "count_look",

@@ -8,7 +8,7 @@ series that comes later began at zero.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sentinel.core.fault import Status
 from sentinel.core.model import Row, Sli, Term
@@ -19,6 +19,17 @@ Marks = Mapping[SeriesKey, float]
 """Where each counter stood at the last look: measurement and labels → total."""
 MAX_MARKS = 20_000
 """Series that are gone and may come back are remembered up to so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What is kept of a source: where its counters stood, None before the first look at them, and
+    all that was ever counted: what is exported goes on from there, so nobody sees a counter begin
+    anew when sentinel does.
+    """
+
+    marks: Marks | None = None
+    counts: Counts = field(default_factory=Counts)
 
 
 @dataclass(frozen=True, slots=True)

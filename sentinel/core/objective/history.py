@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sentinel.core.objective.value import Counts, Slice
 
@@ -15,7 +15,9 @@ LOST = 4096
 
 
 class SliceHistory:
-    """What was counted for one objective, slice by slice, oldest first."""
+    """What was counted for one source, slice by slice, oldest first. Times have the names that they
+    had then: when the clock is set, the past is not moved.
+    """
 
     def __init__(self, slices: Iterable[Slice] = ()) -> None:
         self._began: list[datetime] = []
@@ -58,10 +60,6 @@ class SliceHistory:
         at = bisect.bisect_left(self._began, instant) - 1
         if at >= LOST:
             self.__init__(self._slices[at:])  # type: ignore[misc]
-
-    def follow_clock(self, step: timedelta) -> None:
-        """The clock was set: all of it is as long ago as before."""
-        self.__init__([each.follow_clock(step) for each in self._slices])  # type: ignore[misc]
 
 
 def _share_until(each: Slice, instant: datetime) -> float:

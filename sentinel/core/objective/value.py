@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from sentinel.core.fault import Severity
@@ -36,6 +36,11 @@ class Objective:
     title: str = ""
     description: str = ""
     runbook: str = ""
+
+    @property
+    def source(self) -> str:
+        """What is counted for it: objectives for one SLI of one check share it."""
+        return f"{self.check}/{self.sli}"
 
     @property
     def budget(self) -> float:
@@ -74,16 +79,12 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What was counted for an objective between two instants: a row of the store."""
+    """What was counted for a source between two instants: a row of the store."""
 
-    objective: str
+    source: str
     began: datetime
     ended: datetime
     counts: Counts
-
-    def follow_clock(self, step: timedelta) -> Slice:
-        """The same time, as the clock calls it now."""
-        return Slice(self.objective, self.began + step, self.ended + step, self.counts)
 
 
 class ObjectiveState(StrEnum):

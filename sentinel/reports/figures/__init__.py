@@ -262,13 +262,16 @@ class TrendPoint:
 
 @dataclass(frozen=True, slots=True)
 class TrendFact:
-    """How a figure went over a period, as a curve; `target` is what it should stay below, if set."""
+    """How a figure went over a period, as a curve; `target` is a line to compare it with, and what
+    it is called.
+    """
 
     name: str
     check: str
     unit: str
     points: Sequence[TrendPoint]
     target: float | None = None
+    target_name: str = "target"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from sentinel.core.fault import Labels
 from sentinel.core.model import Fold, Impact, Section, Term
 from sentinel.probes import Kind
 from sentinel.reports.figures import Figure, Period
+from sentinel.reports.figures.period import watch_began
 from sentinel.store import ROLLED_UP_WITHIN, CheckView, Reader, Sample
 
 Series = tuple[tuple[str, str], ...]
@@ -176,11 +177,16 @@ def measure_incident(
     samples: list[Sample] = []
     for measurement in sorted(wanted):
         samples += store.samples(since=period.began - LOOK_BACK, measurement=measurement)
-    measured = [_measure(source, samples, period) for source in sources]
+    began = watch_began(store)
+    within = began is not None and period.began <= began
+    measured = [_measure(source, samples, period, within=within) for source in sources]
     return measured + list_unmeasured(kinds, checks, Section.INCIDENT)
 
 
-def _measure(source: FigureSource, samples: Sequence[Sample], period: Period) -> Figure:
+def _measure(
+    source: FigureSource, samples: Sequence[Sample], period: Period, *, within: bool
+) -> Figure:
+    """`within`: the watch began in the period, so that a counter that began at zero is all of it."""
     if source.impact.fold is not Fold.GAIN:
         return measure_now(source)
     own = [sample for sample in samples if sample.check == source.check.name]
@@ -194,6 +200,9 @@ def _measure(source: FigureSource, samples: Sequence[Sample], period: Period) ->
     if total is None:
         return source.missing()
     nothing = source.from_zero and total == (0.0, 0.0)
+    looked = source.check.last_run
+    if within and source.from_zero and looked is not None and looked <= period.ended:
+        return source.figure(*total, f"since the watch began, until {_clock(looked)}")
     return source.figure(*total, "none since the watch began" if nothing else SINCE_WATCH_BEGAN)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
+from sentinel.core.quantity import format_duration
 from sentinel.reports import ReportRequest
 from sentinel.reports.figures import Figure, TargetFact
 from sentinel.reports.figures.period import last_look, watch_began
@@ -34,5 +35,23 @@ def _throughput(store: Reader, request: ReportRequest, now: datetime) -> Iterabl
     return (TargetFact("tasks per hour", target, actual, met),)
 
 
-SOURCES: tuple[TargetSource, ...] = (_throughput,)
+def _objectives(store: Reader, _request: ReportRequest, _now: datetime) -> Iterable[TargetFact]:
+    """Objectives as they stood at the last look."""
+    for standing in store.objectives():
+        objective, counts = standing.objective, standing.counts
+        basis = (
+            f"{counts.total:,.0f} events in {format_duration(objective.window)},"
+            f" {100 * standing.observed:.3g} % of it observed"
+        )
+        if standing.budget_left is not None:
+            basis = f"{basis}; {100 * standing.budget_left:.3g} % of the error budget left"
+        else:
+            basis = f"{standing.state.value.replace('_', ' ')}: {basis}"
+        ratio, name = standing.ratio, objective.title or objective.name
+        actual = Figure(name, ratio, ratio, "ratio", objective.check, basis)
+        met = None if ratio is None else standing.is_met
+        yield TargetFact(name, objective.target, actual, met, "ratio")
+
+
+SOURCES: tuple[TargetSource, ...] = (_throughput, _objectives)
 """Where targets come from, in the order in which reports tell them."""

@@ -9,7 +9,6 @@ from fnmatch import fnmatchcase
 
 from sentinel.core.progress.plan import Plan, Track
 from sentinel.core.progress.standing import WorkState
-from sentinel.reports import ReportRequest
 from sentinel.reports.figures import AgentFact, Figure
 from sentinel.reports.figures.work import MilestoneFact, PathFact, SyncFact, TrackFact
 
@@ -70,18 +69,17 @@ def _mean(name: str, ratios: Sequence[float | None]) -> Figure:
 
 
 def plan_sync(
-    request: ReportRequest,
     plan: Plan,
     milestones: Sequence[MilestoneFact],
     path: PathFact | None,
     blockers: int,
     at: datetime | None,
 ) -> SyncFact:
-    """Who is needed at the next meeting: who reads the report, and who answers for a track that is
-    critical, late or in contradiction.
+    """Who is needed at the next meeting: who answers for a track that is critical, late or in
+    contradiction.
     """
     owners: Mapping[str, str] = {name: track.owner for name, track in plan.tracks.items()}
-    topics, who = [], dict.fromkeys(request.to)
+    topics, who = [], dict[str, None]()
     for each in milestones:
         troubled = [note for note in each.notes if not note.startswith("stale: looked")]
         if not troubled and not each.on_path:

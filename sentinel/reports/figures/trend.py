@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
+from sentinel.core.objective import Slice, judge_slices
 from sentinel.probes import Kind
 from sentinel.reports.figures import Period, TrendFact, TrendPoint
 from sentinel.store import CheckView, Reader, Sample
 
 MAX_POINTS = 120
+BUDGET_POINTS = 40
+"""Each of them adds up a whole window."""
 MIN_POINTS = 2
 """Fewer are no curve."""
 
@@ -30,6 +34,29 @@ def list_trends(
                 if len(points) >= MIN_POINTS:
                     found.append(TrendFact(impact.name, name, impact.unit, points))
     return found
+
+
+def list_budgets(store: Reader, period: Period) -> list[TrendFact]:
+    """How much of each error budget was left over a period; nothing while nothing is claimed."""
+    found = []
+    for standing in store.objectives():
+        objective = standing.objective
+        since = period.began - timedelta(seconds=objective.window)
+        slices = store.slices(objective.source, since=since)
+        judged = [judge_slices(objective, slices, at) for at in _choose_ends(slices, period)]
+        points = [
+            TrendPoint(each.at, each.budget_left) for each in judged if each.budget_left is not None
+        ]
+        if len(points) >= MIN_POINTS:
+            name = f"error budget left of {objective.title or objective.name}"
+            found.append(TrendFact(name, objective.check, "ratio", points, 0.0, "used up"))
+    return found
+
+
+def _choose_ends(slices: Sequence[Slice], period: Period) -> list[datetime]:
+    """Instants at which a slice was over: in the middle of one nobody knows how much of it was."""
+    ends = sorted({each.ended for each in slices if period.began <= each.ended <= period.ended})
+    return ends[:: -(-len(ends) // BUDGET_POINTS)] if ends else []
 
 
 def _thin(samples: Sequence[Sample], period: Period) -> list[TrendPoint]:

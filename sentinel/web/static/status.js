@@ -55,6 +55,16 @@ function checkRow(item) {
   ]);
 }
 
+function objectiveRow(item) {
+  const state = make("span", "badge " + (STATUSES.has(item.status) ? item.status : "unknown"), item.state_text);
+  const alarm = item.alarm_text ? item.alarm_text + "; " : "";
+  return row([
+    ["name", item.title], ["", state], ["n", item.ratio_text], ["t", item.target_text], ["n", item.events_text],
+    ["n", item.budget_text],
+    ["detail", alarm + "budget lasts " + item.forecast_text + "; observed " + item.observed_text],
+  ]);
+}
+
 function channelRow(item) {
   return row([
     ["name", item.name], ["soft", item.kind], ["n", item.waiting], ["t", item.last_text], ["detail", item.error],
@@ -109,6 +119,7 @@ function show(status) {
   fill("incidents", status.incidents, incidentCard, make("p", "soft", "None."));
   fill("components", status.components, componentRow, emptyRow("No component is being watched."));
   fill("checks", status.checks, checkRow, emptyRow("No check is configured."));
+  fill("objectives", status.objectives, objectiveRow, emptyRow("No objective is configured."));
   document.getElementById("maintenance").replaceChildren(...status.maintenance.map((text) => make("p", "held", text)));
   fill("channels", status.channels, channelRow, emptyRow("No channel is known yet."));
   const blind = status.blind;

@@ -37,6 +37,7 @@ class Bench:
                 retention=30 * DAY,
                 report_retention=90 * DAY,
                 audit_retention=365 * DAY,
+                objectives=[SimpleNamespace(window=60 * DAY)],
                 state=Path("/nowhere"),
             ),
             SimpleNamespace(forget=self.forget),
@@ -113,6 +114,7 @@ def test_budgets_are_kept_whatever_the_retention(bench: Bench):
     kept = bench.calendar._retention()
     assert bench.wall() - kept.journal >= timedelta(days=2)
     assert bench.wall() - kept.reports == timedelta(days=90)
+    assert bench.wall() - kept.objectives == timedelta(days=60)
 
 
 def test_every_so_often_goes_on_its_grid():

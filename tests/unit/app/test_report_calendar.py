@@ -29,9 +29,10 @@ class Desk:
     def __init__(self, store: SqliteStore, folder: Path) -> None:
         self.store = store
         self.configuration = SimpleNamespace(
+            platform="demo",
             state=folder,
             reports=tuple(
-                ScheduledReport(kind, "0 8 * * *", "Europe/Berlin", ("team a",))
+                ScheduledReport(kind, "0 8 * * *", "Europe/Berlin", ("lead", "log"))
                 for kind in ("shift", "daily")
             ),
             report_templates=None,
@@ -79,12 +80,16 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 async def test_what_is_written_is_told(desk: Desk) -> None:
     """Also that nothing happened, to whom it is for, with the files."""
     assert await desk.write("shift") == []
-    (order,) = desk.store.take_orders()
+    orders = desk.store.take_orders()
     (report,) = desk.store.reports("shift")
-    assert (order.kind, order.subject) == (OrderKind.NOTIFY, "shift")
-    assert order.payload["text"].startswith("Nothing happened in 8 h")
-    assert order.payload["to"] == ["team a"]
-    assert order.payload["paths"] == list(report.paths)
+    assert [(each.kind, each.subject) for each in orders] == [
+        (OrderKind.DELIVER, "lead"),
+        (OrderKind.DELIVER, "log"),
+    ]
+    notice = orders[0].payload["notice"]
+    assert notice["told"] == "report"
+    assert notice["title"].startswith("[demo] shift: Nothing happened in 8 h")
+    assert notice["lines"] == [Path(path).name for path in report.paths]
 
 
 async def test_a_broken_template_costs_one_document(desk: Desk, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sentinel.cli import build_parser
 from sentinel.config import load
 from sentinel.config.address import find_address_fault
 from sentinel.core.model import Backoff, Level, RestartPolicy, Threshold
@@ -576,3 +577,19 @@ def test_what_a_resource_says_of_tls_holds_or_is_refused(resource, part, tmp_pat
     if found.type == "http":
         files = {key: found.options[key] for key in ("ca_file", "certificate_file", "key_file")}
         assert list(files.values()) == ["/ca.pem", "/c.pem", "/k.pem"]
+
+
+def test_an_empty_variable_counts_as_not_set(folder, monkeypatch, capsys):
+    """Not as the folder in which one happens to stand; and so it is said by `--help`."""
+    given = load(folder, ENVIRONMENT)
+    for name in ("LISTEN", "STATE", "CONFIG", "ACTIONS_ENABLED", "LOG_LEVEL"):
+        monkeypatch.setenv(f"SENTINEL_{name}", "")
+    again = load(folder, {**ENVIRONMENT, "SENTINEL_LISTEN": ""})
+    for part in ("listen", "state", "actions_enabled"):
+        assert getattr(again, part) == getattr(given, part)
+    arguments = build_parser().parse_args(["status"])
+    assert (arguments.state, arguments.config) == (None, Path("checks"))
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["--state", "", "status"])
+    assert "--state: names no folder" in capsys.readouterr().err
+    assert "a variable that is empty counts as not set" in build_parser().format_help()

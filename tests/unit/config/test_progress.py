@@ -39,7 +39,7 @@ readiness:
   - {name: no outage, no_fault: {check: port, fault: unreachable}}
   - {name: schema, milestone: schema, waive: {reason: later, by: ada, until: 2026-12-31}}
 reports:
-  - {kind: progress, cron: "0 8 * * *", to: [team api]}
+  - {kind: progress, cron: "0 8 * * *", to: [log]}
 """
 
 
@@ -67,7 +67,7 @@ def test_a_plan(tmp_path: Path) -> None:
     assert kinds == [EvidenceKind.CHECK, EvidenceKind.NO_FAULT, EvidenceKind.MILESTONE]
     assert plan.requirements[2].waiver is not None
     assert configuration.components[0].owner == "team api"
-    assert configuration.reports[0].to == ("team api",)
+    assert configuration.reports[0].to == ("log",)
 
 
 def test_milestones_may_stand_in_several_files(tmp_path: Path) -> None:

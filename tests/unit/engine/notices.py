@@ -147,13 +147,14 @@ class Desk:
     async def turn(self) -> None:
         """One round of the dispatcher, and all that it makes the couriers do now."""
         await self.dispatcher.drain()
-        for _ in range(100):
-            couriers = self.dispatcher.couriers.values()
-            for each in couriers:
-                each._wake.set()
-            await asyncio.sleep(0.002)
-            if not any(each._busy.locked() or each._find_due() for each in couriers):
-                return
+        async with asyncio.timeout(30):
+            while True:
+                couriers = self.dispatcher.couriers.values()
+                for each in couriers:
+                    each._wake.set()
+                await asyncio.sleep(0.002)
+                if not any(each._busy.locked() or each._find_due() for each in couriers):
+                    return
 
     async def after(self, seconds: float) -> None:
         """Time passes, then one round."""

@@ -289,9 +289,9 @@ async def test_a_reload_cuts_no_hot_reload_short(house: House) -> None:
 async def test_attempts_by_hand_are_forgotten_too(house: House) -> None:
     """They belong to no incident: they go with their age."""
     await house.requests.restart("worker", "x")
-    house.store.forget(Retention(*[house.clock.utcnow() - timedelta(days=1)] * 4))
+    house.store.forget(Retention(*[house.clock.utcnow() - timedelta(days=1)] * 5))
     assert len(house.store.attempts()) == 1
-    house.store.forget(Retention(*[house.clock.utcnow() + timedelta(days=1)] * 4))
+    house.store.forget(Retention(*[house.clock.utcnow() + timedelta(days=1)] * 5))
     assert house.store.attempts() == []
 
 

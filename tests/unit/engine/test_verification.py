@@ -42,6 +42,7 @@ async def judge(
     *,
     passes: int = 0,
     ended: str = "",
+    pid: int | None = 7,
     attempts: Sequence[Attempt] = (ATTEMPT,),
     before: dict[str, Status] | None = None,
 ) -> tuple[Attempt, Event] | None:
@@ -53,7 +54,7 @@ async def judge(
         compare=lambda _name, _incident: Status.DOWN if up_for is None else Status.UP,
         passes=lambda _incident: passes,
     )
-    driver: Any = SimpleNamespace(pid=None if ended else 7, how_ended=ended)
+    driver: Any = SimpleNamespace(pid=pid, how_ended=ended)
     ledger: Any = Ledger()
     work = Verification(picture, ledger, now, POLICY).judge(attempts, incident, driver)
     if work is None:
@@ -80,10 +81,16 @@ async def test_not_healthy_within_its_grace() -> None:
 
 async def test_ended_again() -> None:
     """At once, in the words of the driver."""
-    written = await judge(1.0, ended="exit 3")
+    written = await judge(1.0, ended="exit 3", pid=None)
     assert written is not None
     assert written[0].verdict == "failed"
     assert written[1].text == "attempt 1: exit 3 after the restart"
+
+
+@pytest.mark.parametrize(("pid", "ended"), [(7, "exit 3"), (None, "")])
+async def test_an_end_of_before_is_none(pid: int | None, ended: str) -> None:
+    """It runs again, or whoever owns it tells of no process: it has its time."""
+    assert await judge(1.0, ended=ended, pid=pid) is None
 
 
 async def test_health_from_before_the_attempt_proves_nothing() -> None:

@@ -134,10 +134,11 @@ async def test_a_long_name_of_an_affair_is_one_key(room, sink) -> None:
     assert [len(key) for key in keys] == [64]
 
 
-async def test_a_test_of_pagerduty_leaves_nothing_open(room, sink) -> None:
+@pytest.mark.parametrize("told", [Tidings.TEST, Tidings.REPORT])
+async def test_what_does_not_last_leaves_nothing_open_at_pagerduty(room, sink, told) -> None:
     """It is resolved at once."""
     given = options("pagerduty", routing_key=SecretStr("R" * 32), address=sink.url)
-    await send("pagerduty", given, room, make_notice(Tidings.TEST, severity=Severity.INFO))
+    await send("pagerduty", given, room, make_notice(told, severity=Severity.INFO))
     actions = [json.loads(body)["event_action"] for body in sink.posts]
     assert actions == ["trigger", "resolve"]
 

@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from sentinel.adapters.process import handle, output
-from sentinel.adapters.process.handle import adopt, find_marked, read_start_id, spawn
+from sentinel.adapters.process.handle import adopt, find_marked, open_log, read_start_id, spawn
 from sentinel.core.model import Component, RestartPolicy
 from sentinel.remediation import Observation
 from sentinel.remediation.process import ProcessDriver, ProcessDriverOptions
@@ -293,7 +294,7 @@ async def test_nobody_else_is_adopted(start_id):
 
 async def test_a_reused_pid_is_never_signalled(tmp_path):
     """After the end of a process its number belongs to somebody else: no signal goes there."""
-    ours = spawn(["/bin/true"], {}, "", tmp_path / "x.log")
+    ours = spawn(["/bin/true"], {}, "", await open_log(tmp_path / "x.log"))
     await until(lambda: not ours.is_alive())
     waiting = ["/bin/sh", "-c", "read line; exit 7"]
     stranger = subprocess.Popen(waiting, start_new_session=True, stdin=subprocess.PIPE)
@@ -450,3 +451,21 @@ async def test_a_pipe_in_the_place_of_the_log_blocks_nobody(drivers):
         outcome = await drivers("sleep 5").start()
     assert not outcome.done
     assert "worker.log" in outcome.detail
+
+
+async def test_a_disk_that_does_not_answer_holds_no_loop(drivers, monkeypatch):
+    """Its log can't be opened: the start has failed, and the loop went on meanwhile."""
+    blocked, plain = threading.Event(), os.open
+
+    def hang(path, *args, **more):
+        if str(path).endswith(".log"):
+            blocked.wait(20)
+        return plain(path, *args, **more)
+
+    monkeypatch.setattr(os, "open", hang)
+    monkeypatch.setattr(output, "PATIENCE", 0.05)
+    async with asyncio.timeout(10):
+        outcome = await drivers().start()
+    assert not outcome.done
+    assert "no answer of its disk within 0.05 s" in outcome.detail
+    blocked.set()

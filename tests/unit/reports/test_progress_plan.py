@@ -114,7 +114,7 @@ def test_contradictions_are_said(store: SqliteStore) -> None:
     observe(store, {"schema": (4, 4), "rows": (2, 10)})
     best = Sample(at(0), NAME, "done", {"milestone": "rows"}, 5)
     store.commit(Changes(samples=[best, replace(best, measurement="total", value=10)]))
-    facts = told(store, project(), to=("team",), next_update=NOW + timedelta(hours=1))
+    facts = told(store, project(), next_update=NOW + timedelta(hours=1))
     by_name = {each.name: each for each in facts.milestones}
     assert list(by_name["rows"].notes) == [
         "contradiction: claimed 100 %, measured 20 %",
@@ -134,7 +134,7 @@ def test_contradictions_are_said(store: SqliteStore) -> None:
     ]
     assert any("milestone Rows: overdue" in blocker for blocker in facts.blockers)
     assert facts.sync is not None
-    assert list(facts.sync.who) == ["team", "ada", "bob"]
+    assert list(facts.sync.who) == ["ada", "bob"]
 
 
 def test_tracks_go_from_the_last_report_to_now(store: SqliteStore) -> None:
@@ -206,7 +206,7 @@ def test_a_hostile_plan_is_inert(store: SqliteStore, kind: str) -> None:
         name_requirement(HOSTILE): Reading("r", NOW, 0, 1, HOSTILE),
     }
     store.commit(Changes(meta={EVIDENCE: write(readings)}))
-    asked = request(plan, to=(HOSTILE,), automations=((HOSTILE, HOSTILE),))
+    asked = request(plan, automations=((HOSTILE, HOSTILE),))
     rendered = render(kind, collect(store, kind, NOW, asked))
     rendered.complain()
     for text in rendered.texts.values():

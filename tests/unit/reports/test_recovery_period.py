@@ -16,6 +16,7 @@ from sentinel.errors import UsageError
 from sentinel.probes import load_kinds
 from sentinel.reports import ReportRequest
 from sentinel.reports.figures import RecoveryFacts
+from sentinel.reports.figures.measure import SINCE_WATCH_BEGAN
 from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.render import render
 from sentinel.reports.recovery import recovery_facts
@@ -85,6 +86,19 @@ def test_no_uptime_is_claimed_for_what_nobody_saw(incident_store: SqliteStore, h
         assert uptime.unobserved >= 1800
         assert uptime.up + uptime.degraded + uptime.down <= 1800
     assert any("nobody observed" in line for line in facts.summary)
+
+
+@pytest.mark.parametrize(
+    ("ended", "basis"),
+    [(1300, "since the watch began, until 2026-03-01 12:20:00 UTC"), (1100, SINCE_WATCH_BEGAN)],
+)
+def test_a_period_in_which_the_watch_began(
+    incident_store: SqliteStore, ended: float, basis: str
+) -> None:
+    """Counters that began at zero in it are all of it, if nothing was counted after it."""
+    facts = told(incident_store, 1300, began=at(-8000), ended=at(ended))
+    twice = next(each for each in facts.impact if each.name == "canaries duplicated")
+    assert (twice.low, twice.basis) == (2, basis)
 
 
 def test_people_and_sentinel_are_told_apart(incident_store: SqliteStore) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from sentinel.core.fault import Fault, StandingFault, Status
 from sentinel.core.model import Attempt, Incident, IncidentState, Transition
 from sentinel.core.moment import Moment
 from sentinel.core.order import Order
+from sentinel.errors import StateError
 from sentinel.store import Changes, Gap, ProcessRow, Sample
 from sentinel.store.folder import FILE
 from sentinel.store.identity import BESIDE
@@ -181,3 +183,16 @@ def test_thirty_states_with_flipped_bits_and_cut_files(made, tmp_path):
 def test_five_hundred_states_with_flipped_bits_and_cut_files(made, tmp_path):
     """No exit, no traceback, no budget given back."""
     run(made, tmp_path, range(500))
+
+
+@pytest.mark.parametrize("text", [b"clean_plan", b"TEXT NOT NULL", b"sqlite_autoindex_fault_1"])
+def test_a_schema_that_is_no_text(made, tmp_path, text):
+    """SQLite quotes it in its message, which is no text then, either."""
+    folder = tmp_path / "state"
+    shutil.copytree(made[0], folder)
+    content = (folder / FILE).read_bytes()
+    assert text in content
+    (folder / FILE).write_bytes(content.replace(text, b"\xec" + text[1:]))
+    with suppress(StateError):  # a command says so, or need not read it
+        SqliteStore(folder, writable=False).healths()
+    judge(folder, made[1])

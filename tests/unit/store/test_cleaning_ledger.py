@@ -93,8 +93,8 @@ def test_the_retention_forgets_old_plans_and_reservations(stores):
     store = stores[0]
     store.cleaning.add_plan(PLAN)
     store.cleaning.reserve("a", 5, 10, NOW)
-    store.forget(Retention(*[T0 - timedelta(seconds=1)] * 4))
+    store.forget(Retention(*[T0 - timedelta(seconds=1)] * 5))
     assert store.cleaning.plan("id") == PLAN
-    store.forget(Retention(*[T0 + timedelta(seconds=1)] * 4))
+    store.forget(Retention(*[T0 + timedelta(seconds=1)] * 5))
     assert store.cleaning.plan("id") is None
     assert store.cleaning.left("a", 10, NOW) == 10

@@ -65,7 +65,7 @@ def test_an_ended_fault_stays_for_reports_and_goes_with_retention(store: SqliteS
     assert store.faults() == []
     assert store.faults(since=NOW) == [ended]
     assert store.faults(since=NOW + timedelta(hours=1)) == []
-    store.forget(Retention(*[NOW + timedelta(hours=1)] * 4))
+    store.forget(Retention(*[NOW + timedelta(hours=1)] * 5))
     assert store.faults(since=NOW) == []
 
 

@@ -7,16 +7,19 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from sentinel.core.component.health import Health
 from sentinel.core.component.incident import Event
 from sentinel.core.fault import Fault, StandingFault, Status
 from sentinel.core.model import Attempt, Incident, IncidentState, Transition
 from sentinel.core.moment import Moment
+from sentinel.core.objective import Counts, Slice
 from sentinel.core.order import Answer, Order
 from sentinel.reports.paper.write import forget_reports
-from sentinel.store import Changes, Gap, Retention, Sample
+from sentinel.store import PLEDGE, Changes, Gap, Retention, Sample
 from sentinel.store.audit import CUT, HEADS
 from sentinel.store.folder import FILE
 from sentinel.store.retention import MAX_EVENTS
@@ -27,7 +30,7 @@ OLD = T0 - timedelta(days=30)
 INCIDENT = Incident("i-1", "api", OLD, IncidentState.CLOSED, Status.DOWN, "x", closed=OLD)
 ATTEMPT = Attempt("i-1", 1, "api", "restart", "down", OLD)
 WEEK = T0 - timedelta(days=7)
-ALL = Retention(WEEK, WEEK, WEEK, WEEK)
+ALL = Retention(WEEK, WEEK, WEEK, WEEK, WEEK)
 KEPT = {"meta", "member", "shard", "sqlite_sequence"}
 
 
@@ -119,7 +122,7 @@ def test_what_budgets_are_counted_by_stays(store):
     store.claim_attempt(replace(ATTEMPT, intended=T0))
     store.commit(Changes(incidents=[replace(INCIDENT, opened=T0, closed=T0)]))
     later = T0 + timedelta(hours=5)
-    forget(store, Retention(later, T0 - timedelta(days=2), WEEK, WEEK))
+    forget(store, Retention(later, T0 - timedelta(days=2), WEEK, WEEK, WEEK))
     assert len(store.attempts()) == 1
     assert store.incident("i-1") is not None
 
@@ -209,3 +212,38 @@ def test_a_file_of_before_learns_to_shrink(tmp_path):
     SqliteStore(tmp_path, owner=True).close()
     with closing(sqlite3.connect(tmp_path / FILE)) as db:
         assert db.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+
+
+def test_what_was_counted_for_objectives_is_kept_for_their_windows(tmp_path: Path) -> None:
+    """By an instant of its own: however short the retention, as long as the longest window."""
+    store = SqliteStore(tmp_path)
+    ends = [T0 - timedelta(days=days) for days in (100, 40, 1)]
+    counts = Counts(1, 2, 3.0)
+    slices = [Slice("c/up", end - timedelta(minutes=5), end, counts) for end in ends]
+    store.commit(Changes(slices=slices))
+    forget(store, Retention(T0, T0, T0, T0, T0 - timedelta(days=90)))
+    assert [each.ended for each in store.slices("c/up", since=ends[0])] == ends[1:]
+    assert store.slices("c/up", since=ends[2]) == slices[2:]
+    store.close()
+
+
+def test_a_check_that_is_gone_for_long_is_forgotten(store):
+    """What was believed of it and what it remembered; not of one that left just now, or is there,
+    nor before the store knows who is there.
+    """
+    ages = {"gone": OLD, "left": T0, "here": OLD}
+    store.commit(
+        Changes(
+            health={name: Health(Status.UP, at, last_observed=at) for name, at in ages.items()},
+            probe_state={name: {"x": 1} for name in ages},
+            meta={f"{PLEDGE}{name}": "{}" for name in ages},
+        )
+    )
+    while store.forget(ALL).more:
+        pass
+    assert store.healths().keys() == ages.keys()
+    store.replace_configuration(["here"], ["api"])
+    while store.forget(ALL).more:
+        pass
+    assert store.healths().keys() == store.probe_states().keys() == {"left", "here"}
+    assert [bool(store.meta(PLEDGE + name)) for name in ages] == [False, True, True]

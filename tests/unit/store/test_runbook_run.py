@@ -58,7 +58,7 @@ def test_newest_first_and_forgotten_after_retention(tmp_path: Path) -> None:
         store.save_run(replace(RUN, id=f"r{day}", began=T0 + timedelta(days=day)))
     assert [run.id for run in store.runs()] == ["r2", "r1", "r0"]
     assert [run.id for run in store.runs(limit=1)] == ["r2"]
-    store.forget(Retention(*[T0 + timedelta(days=1, hours=1)] * 4))
+    store.forget(Retention(*[T0 + timedelta(days=1, hours=1)] * 5))
     assert [run.id for run in store.runs()] == ["r2"]
     store.close()
 

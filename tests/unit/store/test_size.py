@@ -120,7 +120,7 @@ def test_readings_are_capped(tmp_path: Path, monkeypatch) -> None:
     for n in range(800):
         store.commit(read_total(n))
     long_ago = NOW - timedelta(days=900)
-    retention = Retention(long_ago, long_ago, long_ago, long_ago)
+    retention = Retention(*[long_ago] * 5)
     steps = 1
     while store.forget(retention).more:
         steps += 1

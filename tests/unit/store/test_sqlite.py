@@ -282,7 +282,7 @@ def test_forgetting_keeps_open_incidents(store):
             samples=[Sample(at, "a", "lag", {}, 1.0) for at in (old, T0)],
         )
     )
-    store.forget(Retention(*[T0 - timedelta(days=14)] * 4))
+    store.forget(Retention(*[T0 - timedelta(days=14)] * 5))
     assert {incident.id for incident in store.incidents()} == {"i-1", "i-2"}
     assert [bool(store.timeline(name)) for name in ("i-0", "i-1", "i-2")] == [False, True, True]
     assert {attempt.incident for attempt in store.attempts()} == {"i-1", "i-2"}

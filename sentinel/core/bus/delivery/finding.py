@@ -77,7 +77,9 @@ DELIVERY_KINDS = (
         lasting="unread and moved over (those that are certain are among the lost ones, too)",
     ),
     FaultKind("stream_gone", Severity.PAGE, _GONE, "a stream that was there is gone", PLACE),
-    FaultKind("recreated", Severity.PAGE, _GONE, "a stream was deleted and made anew", PLACE),
+    FaultKind(
+        "recreated", Severity.PAGE, _GONE, "a stream was deleted and made anew", PLACE, sudden=True
+    ),
     FaultKind(
         ROLLED_BACK,
         Severity.PAGE,
@@ -86,7 +88,14 @@ DELIVERY_KINDS = (
         PLACE,
         lasting="taken back when the server went back to an old state",
     ),
-    FaultKind("counters_set", Severity.TICKET, _GONE, "XSETID moved a stream's counters", PLACE),
+    FaultKind(
+        "counters_set",
+        Severity.TICKET,
+        _GONE,
+        "XSETID moved a stream's counters",
+        PLACE,
+        sudden=True,
+    ),
     FaultKind(REPLICA, Severity.INFO, "sentinel-blind", "the resource is a replica: it lags"),
     FaultKind(
         DROPS_UNSEEN,

@@ -19,13 +19,11 @@ def draw_trend(trend: Mapping[str, Any]) -> Markup:
     points = [(svg.read_at(each["at"]), float(each["value"])) for each in trend["points"]]
     if len(points) < 2 or points[0][0] == points[-1][0]:
         return Markup("")
-    return draw_curve(points, f"{trend['name']} ({trend['check']})", trend["unit"], trend["target"])
+    return _draw_curve(points, trend)
 
 
-def draw_curve(
-    points: Sequence[tuple[datetime, float]], title: str, unit: str, target: float | None = None
-) -> Markup:
-    """Points, oldest first, at least two instants apart."""
+def _draw_curve(points: Sequence[tuple[datetime, float]], trend: Mapping[str, Any]) -> Markup:
+    title, unit, target = f"{trend['name']} ({trend['check']})", trend["unit"], trend["target"]
     top = max([value for _, value in points] + ([target] if target is not None else []))
     low = min(0.0, *(value for _, value in points))
     plot = _Plot(points[0][0], points[-1][0], low, top if top > low else low + 1.0)
@@ -35,16 +33,17 @@ def draw_curve(
         f" at the end {_show(points[-1][1], unit)}"
     )
     parts = [
-        svg.text(LEFT, 13, title, bold=True),
+        svg.text(LEFT, 13, title, bold=True, most=70),
         svg.text(WIDTH - RIGHT, 13, words, anchor="end", soft=True, most=100),
         *plot.draw_axes(unit),
         svg.path(((plot.x(at), plot.y(value)) for at, value in points)),
         svg.dot(plot.x(peak[0]), plot.y(peak[1]), "accent", f"at most {_show(peak[1], unit)}"),
     ]
     if target is not None:
-        parts.append(svg.line(LEFT, plot.y(target), WIDTH - RIGHT, plot.y(target), bold=True))
-        told = f"target {_show(target, unit)}"
-        parts.append(svg.text(WIDTH - RIGHT, plot.y(target) - 4, told, anchor="end"))
+        y = plot.y(target)
+        told = f"{trend['target_name']}: {_show(target, unit)}"
+        parts.append(svg.line(LEFT, y, WIDTH - RIGHT, y, bold=True))
+        parts.append(svg.text(LEFT + 6, y + 12 if y < TOP + 14 else y - 4, told))
     return svg.draw(WIDTH, HEIGHT, title, words, parts)
 
 

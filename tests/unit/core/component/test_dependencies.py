@@ -9,6 +9,7 @@ from sentinel.core.component.dependencies import (
     find_needed,
     find_root_cause,
     put_in_order,
+    turn_round,
 )
 from sentinel.core.fault import Status
 
@@ -66,3 +67,11 @@ def test_a_circle_is_found(edges, circle):
     assert len(found) == len(circle)
     for name, following in zip(found, (*found[1:], *found[:1]), strict=True):
         assert following in edges[name]
+
+
+def test_who_needs_it() -> None:
+    """Directly or not; an unknown dependency is nobody."""
+    graph = {"bus": (), "api": ("bus",), "web": ("api", "gone"), "other": ()}
+    turned = turn_round(graph)
+    assert turned == {"bus": ("api",), "api": ("web",), "web": (), "other": ()}
+    assert sorted(find_needed("bus", turned)) == ["api", "web"]

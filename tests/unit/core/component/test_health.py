@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from sentinel.core.component.health import (
     BLIND_AFTER,
+    Crossed,
     Health,
     compare,
     cross_thresholds,
     flap_score,
+    follow_clock,
     step,
 )
 from sentinel.core.fault import Status
@@ -252,6 +254,20 @@ def test_flapping_holds_ten_samples_and_stops_at_fifteen_or_below():
     assert not after[9].flapping
 
 
+@pytest.mark.parametrize(
+    ("places", "score", "was"), [((1, 2, 3, 17, 18, 19), 30.0, False), ((1, 9, 20), 15.0, True)]
+)
+def test_at_the_edge_of_the_band_it_does_not_flap(places, score, was):
+    """At thirty it has not begun, at fifteen it is over."""
+    history = [True]
+    for place in range(1, 21):
+        history.append(history[-1] is not (place in places))
+    assert flap_score(history) == score
+    before = replace(_at_score(history[:-1]), flapping=was, flap_hold=int(was))
+    verdict = Status.UP if history[-1] else Status.DOWN
+    assert not step(before, verdict, Quality.OBSERVED, POLICY, 10.0, T0).flapping
+
+
 def flapping_patterns(longest):
     """Patterns "down k times, up for the rest of the period" that switch the flap state on and off
     for ever.
@@ -324,6 +340,21 @@ def test_thresholds_where_low_is_bad():
     assert crossings(threshold, [0.991, 0.99, 0.994, 0.995, 0.98]) == ["-", d, d, "-", d]
 
 
+@pytest.mark.parametrize(("labels", "text"), [((("queue", "a"),), "queue a: "), ((), "")])
+def test_a_crossed_threshold_names_its_subject(labels, text):
+    """Where there is one: the target itself has no name of its own."""
+    fault = Crossed("lag", labels, 30.0, Status.DOWN, 10.0).as_fault()
+    assert fault.text == f"{text}lag is 30, the limit is 10"
+    assert fault.subject == {**dict(labels), "measurement": "lag"}
+    assert fault.parameters == dict(labels)
+
+
+def test_a_threshold_without_a_band():
+    """The same value to raise and to clear: at it a quiet one is raised, and a raised one is clear."""
+    threshold = Threshold("lag", degraded=Level(10, 10))
+    assert crossings(threshold, [3, 10, 11, 10, 9]) == ["-", "degraded", "degraded", "-", "-"]
+
+
 def test_a_threshold_remembers_each_subject_by_itself():
     """One queue that is raised does not lower the bar for another."""
     threshold = Threshold("lag", degraded=Level(10, 5))
@@ -376,6 +407,17 @@ def test_how_long_is_the_callers_matter():
         health = step(health, Status.UP, Quality.OBSERVED, AT_SIGHT, 1.0, now, 2.0)
         now += timedelta(seconds=1)
     assert health.steady is Status.UP
+
+
+def test_a_belief_moves_with_the_clock():
+    """It is as old as before; what never was stays so."""
+    hour = timedelta(hours=1)
+    assert follow_clock(Health(), hour) == Health()
+    before = play("UUUDDDUU")[-1]
+    after = follow_clock(before, hour)
+    for name in ("since", "first_pass", "last_observed", "held_since"):
+        assert getattr(after, name) == getattr(before, name) + hour, name
+    assert follow_clock(after, -hour) == before
 
 
 def test_verdicts_that_are_not_down_are_counted():

@@ -16,6 +16,7 @@ from sentinel.core.component.incident import (
     incident_id,
     is_beside,
     is_calm,
+    is_over,
     step,
 )
 from sentinel.core.fault import Fault, Status
@@ -126,6 +127,9 @@ def test_it_says_until_when_it_is_watched():
     later = turn(incident, UP, 200, blind=100)[0]
     assert later.watched_until == T0 + timedelta(seconds=710)
     assert turn(later, DOWN, 300)[0].watched_until is None
+    assert turn(incident, UP, 20, blind=0.99)[0] is incident
+    moved = turn(incident, UP, 20, blind=1.0)[0]
+    assert moved.watched_until == T0 + timedelta(seconds=611)
     older = replace(incident, watched_until=None)  # by an older sentinel
     assert turn(older, UP, 20)[0] == incident
 
@@ -199,6 +203,9 @@ def test_the_root_cause_outlives_the_block():
     incident = turn(incident, UP, 8)[0]
     assert (incident.blocked_by, incident.root_cause) == ("", "database")
     assert turn(incident, DOWN, 20)[0].root_cause == ""
+    at_last = turn(opened(), DOWN, 30, blocked_by="database")[0]
+    assert at_last.root_cause == "database"
+    assert turn(opened(), DOWN, 30.001, blocked_by="database")[0].root_cause == ""
     later = turn(opened(), DOWN, 300, blocked_by="database")[0]
     assert (later.blocked_by, later.root_cause) == ("database", "")
 
@@ -207,10 +214,49 @@ def test_blocked_and_unblocked_are_said():
     """The root cause stands in the incident as long as it blocks."""
     incident, events = turn(None, DOWN, blocked_by="bus")
     assert (incident.blocked_by, events) == ("bus", ["opened", "blocked"])
+    assert (incident.unblocked, incident.announced) == (None, False)
     incident, events = turn(incident, DOWN, 5)
     assert (incident.blocked_by, events) == ("", ["unblocked"])
+    assert incident.unblocked == T0 + timedelta(seconds=5)
+    assert turn(incident, DOWN, 6)[0].unblocked == incident.unblocked
     incident, events = turn(incident, DOWN, 6, blocked_by="bus")
     assert (incident.blocked_by, events) == ("bus", ["blocked"])
+    assert incident.announced  # who was told once is not told anew
+    assert turn(opened(), DOWN, 6, blocked_by="bus")[0].announced
+
+
+def settle(incident, seconds=0.0, *, past=True):
+    """A turn in which only what was lost for good is wrong, or more than that."""
+    now = T0 + timedelta(seconds=seconds)
+    after, events = step(incident, "api", DEGRADED, REFUSED, "", POLICY, now, past=past)
+    return after, [event.kind for event in events]
+
+
+def test_what_is_only_of_the_past_settles():
+    """Said once, from its first turn or from the recovery on; what is wrong again unsettles it."""
+    assert settle(None)[0].settled == T0
+    incident, events = settle(opened(DEGRADED), 5)
+    assert (incident.settled, events) == (T0 + timedelta(seconds=5), ["settled"])
+    again, events = settle(incident, 9)
+    assert (again.settled, events) == (incident.settled, [])
+    assert settle(incident, 9, past=False)[0].settled is None
+    healed = turn(incident, UP, 12)[0]
+    assert (healed.recovered, healed.settled) == (incident.settled, None)
+    back, events = settle(healed, 15)
+    assert (back.settled, events) == (incident.settled, ["relapsed"])
+
+
+def test_when_a_settled_one_is_over():
+    """After as much observed health as closes another; one that recovers closes by itself."""
+    incident = settle(opened(DEGRADED), 5)[0]
+
+    def is_over_at(seconds, *, blind=0.0, of=incident):
+        return is_over(of, POLICY, T0 + timedelta(seconds=seconds), blind)
+
+    assert [is_over_at(604.9), is_over_at(605)] == [False, True]
+    assert [is_over_at(605, blind=0.1), is_over_at(605.1, blind=0.1)] == [False, True]
+    assert not is_over_at(9999, of=opened(DEGRADED))
+    assert not is_over_at(9999, of=replace(incident, state=IncidentState.RECOVERING))
 
 
 def test_closed_for_another_reason_than_health():

@@ -129,6 +129,20 @@ def test_a_window_that_grows_is_the_same():
     assert (found.began, found.until, found.components) == (at(10), at(200), ("bus", "api"))
 
 
+def test_times_that_follow_without_a_break_are_one():
+    """An hour that begins every hour never ends; one that comes later is another."""
+    always = window(cron=read_crontab("0 * * * *"), lasts=3600.0)
+    known = follow_windows([always], (), T0)
+    known = follow_windows([always], known, at(3600))
+    (found,) = known
+    assert (found.began, found.until, found.ended) == (T0, at(7200), None)
+    later = follow_windows([always], known, at(4 * 3600))
+    assert [(each.began, each.ended) for each in later] == [
+        (T0, at(7200)),
+        (at(4 * 3600), None),
+    ]
+
+
 def test_spans_for_those_who_leave_them_out():
     """Within a period, in order, merged; by component."""
     known = [

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tools.grafana.__main__ import main
+from tools.grafana.declared import RULES
 from tools.grafana.lint import find_faults
 from tools.grafana.live import CONFIG
 from tools.grafana.picture import list_drawn
@@ -27,10 +28,12 @@ from tools.grafana.schema import find_violations
 
 NAMES = (
     "overview", "bus", "canaries", "tasks", "agents", "flows", "tenants", "database", "components",
-    "sentinel",
+    "objectives", "sentinel",
 )  # fmt: skip
 DOCUMENTS = read_dashboards()
 PROVISIONING = FOLDER / "provisioning"
+_BOARD = re.compile(r"https?://[^/]+/d/(?P<uid>sentinel-\w+)(?:\?(?P<query>.*))?")
+_NARROWED = re.compile(r"var-(\w+)=")
 MOST = 120_000
 """Bytes of a picture."""
 
@@ -125,6 +128,21 @@ def test_the_other_schema_is_strict() -> None:
     assert find_violations(manifest) != []
     manifest["spec"].pop("layout")
     assert any("layout" in each for each in find_violations(manifest))
+
+
+def test_alerts_lead_to_dashboards() -> None:
+    """Each names one that is here, and narrows it by variables that it has."""
+    led = 0
+    for file in sorted(RULES.glob("*.yml")):
+        groups = yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
+        for rule in (rule for group in groups for rule in group["rules"] if "alert" in rule):
+            found = _BOARD.fullmatch(rule["annotations"]["dashboard"])
+            assert found is not None, rule["alert"]
+            document = next(each for each in DOCUMENTS.values() if each["uid"] == found["uid"])
+            names = {each["name"] for each in document["templating"]["list"]}
+            assert set(_NARROWED.findall(found["query"] or "")) <= names, rule["alert"]
+            led += 1
+    assert led > 100
 
 
 # -- provisioning ----------------------------------------------------------------------------------

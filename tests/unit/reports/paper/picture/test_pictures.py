@@ -65,7 +65,14 @@ def network(title: str = "Rows copied") -> dict[str, Any]:
 def trend(name: str = "assignment p99") -> dict[str, Any]:
     values = [0.02, 0.03, 0.25, 0.04, 0.02]
     points = [{"at": at(60 * i), "value": value} for i, value in enumerate(values)]
-    return {"name": name, "check": "tasks", "unit": "seconds", "points": points, "target": 0.1}
+    return {
+        "name": name,
+        "check": "tasks",
+        "unit": "seconds",
+        "points": points,
+        "target": 0.1,
+        "target_name": "target",
+    }
 
 
 PICTURES = {
