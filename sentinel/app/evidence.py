@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from sentinel.adapters.postgres.numbers import ask_numbers
 from sentinel.adapters.prometheus import ask_number
 from sentinel.app.wiring import Clients
@@ -28,7 +30,10 @@ from sentinel.errors import SentinelError
 from sentinel.reports.figures.milestone import EVIDENCE, NAME, name_requirement, read_readings
 from sentinel.store import Changes, CheckView, Reader, Sample, Store, unobserved_since
 from sentinel.store.document import write
+from sentinel.strict.attempt import describe_surprise
 from sentinel.strict.file import read_regular_file, show_path
+
+log = structlog.get_logger()
 
 PATIENCE = 10.0
 """Seconds for one look."""
@@ -109,6 +114,9 @@ class EvidenceReader:
             why = f"{error.message}; {error.guidance}" if error.guidance else error.message
         except _Unmeasured as error:
             why = str(error)
+        except Exception as error:  # noqa: BLE001 - one look must not cost the others
+            why = f"sentinel itself failed: {describe_surprise(error)}"
+            log.error("evidence_failed", evidence=name, error=repr(error)[:500])
         return Reading(name, self.now, why=why[:500])
 
     # -- what sentinel knows already --------------------------------------------------------------
@@ -152,7 +160,7 @@ class EvidenceReader:
 
     async def _checklist(self, name: str, evidence: Evidence) -> Reading:
         text, written = await _read_file(evidence.subject)
-        counted = count_boxes(text, evidence.detail)
+        counted = await asyncio.to_thread(count_boxes, text, evidence.detail)
         if counted is None:
             raise _Unmeasured(f"{show_path(evidence.subject)} has no heading {evidence.detail!r}")
         if not counted[1]:
@@ -162,6 +170,10 @@ class EvidenceReader:
 
     async def _json(self, name: str, evidence: Evidence) -> Reading:
         text, modified = await _read_file(evidence.subject)
+        return await asyncio.to_thread(self._judge_json, name, evidence, text, modified)
+
+    def _judge_json(self, name: str, evidence: Evidence, text: str, modified: datetime) -> Reading:
+        """Beside the loop: to parse megabytes takes a second in which checks go on."""
         try:
             document = ForeignDocument(read_foreign_json(text))
             values = [value for _, value in document.find(evidence.detail)]

@@ -119,7 +119,10 @@ def parse(changes: Changes) -> dict[str, Reading]:
         ("select 0, 0", None, None, "nothing to do"),
         ("select 1 from no_such_table", None, None, "no_such_table"),
         ("delete from pg_class", None, None, "syntax error"),
-        ("select 1) as q; drop table x; select (1", None, None, "read-only"),
+        ("select count(*) filter (where 'a' like 'a%'), 7 % 4", 1, 3, ""),
+        ("select 1) as q; drop table x; select (1", None, None, "multiple commands"),
+        ("select setval('s', 1)", None, None, '"s" does not exist'),
+        ("select pg_sleep(60)", None, None, "timeout"),
     ],
 )
 async def test_sql(
@@ -233,6 +236,37 @@ async def test_a_requirement_follows_its_milestone(tmp_path: Path) -> None:
     found = parse(await read_evidence(plan, KnownEvidence({}, {}, None), {}, NOW))
     assert found[name_requirement("one")].ratio == 1
     assert "only claimed" in found[name_requirement("two")].why
+
+
+async def test_what_a_query_sets_goes_with_it(database: PostgresClient) -> None:
+    """Whoever asks on the same connection afterwards has the settings of before."""
+    loose = "select set_config('default_transaction_read_only', 'off', false)::bool"
+    await look(Evidence(EvidenceKind.SQL, "database", loose), {"database": database})
+    slow = "select set_config('statement_timeout', '0', false)::int"
+    await look(Evidence(EvidenceKind.SQL, "database", slow), {"database": database})
+    ask = "select current_setting('{}') as value"
+    (written,) = await database.query(ask.format("default_transaction_read_only"))
+    (patient,) = await database.query(ask.format("statement_timeout"))
+    assert (written["value"], patient["value"]) == ("on", "2s")
+
+
+async def test_one_look_costs_no_other(tmp_path: Path) -> None:
+    """A number that no float holds is no time, and what nobody foresaw is why one is not measured:
+    the others are.
+    """
+    (tmp_path / "a.json").write_text(f'{{"a": 50, "t": {"9" * 400}}}')
+    kept = Evidence(EvidenceKind.JSON, str(tmp_path / "a.json"), "$.a", 100.0, written="$.t")
+    gone = Evidence(EvidenceKind.SQL, "gone", "select 1")
+    plan = Plan(
+        milestones={
+            "gone": Milestone("gone", "t", evidence=gone),
+            "kept": Milestone("kept", "t", evidence=kept),
+        }
+    )
+    found = parse(await read_evidence(plan, KnownEvidence({}, {}, None), {}, NOW))
+    assert found["kept"].ratio == 0.5
+    assert found["gone"].ratio is None
+    assert "sentinel itself failed: KeyError" in found["gone"].why
 
 
 async def test_a_step_stays_a_step(tmp_path: Path) -> None:
