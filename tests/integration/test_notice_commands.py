@@ -112,7 +112,7 @@ async def test_people_are_told_and_answer(
             assert "silence of component=other until" in shown
             assert "sees to it" in shown
             assert await given.run("silence", "end", silence["id"]) == 0
-            assert await given.run("silence", "end", silence["id"]) == 75
+            assert await given.run("silence", "end", silence["id"]) == 64
             assert (
                 await given.run("silence", "add", "colour=red", "--for", "1h", "--reason", "x")
                 == 64
