@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,10 @@ log = structlog.get_logger()
 PATIENCE = 10.0
 """Seconds for one look."""
 MAX_FILE = 8 * 2**20
+KEPT = timedelta(minutes=1)
+"""For so long a round that found what was known is not written again: it may say that it looked a
+minute ago when it did just now, never the reverse.
+"""
 AT_ONCE = 4
 """Looks side by side: a plan of hundreds of queries is no load for who answers them."""
 
@@ -216,6 +220,8 @@ async def read_evidence(
 ) -> Changes:
     """One round of looks, as what is to be remembered: the readings, and points of their history."""
     readings = await EvidenceReader(plan, known, clients, now).read()
+    if _is_known(readings, known.readings):
+        return Changes()
     samples = [
         sample
         for each in readings
@@ -223,6 +229,19 @@ async def read_evidence(
         for sample in _find_points(each, known.readings.get(each.name))
     ]
     return Changes(meta={EVIDENCE: write({each.name: each for each in readings})}, samples=samples)
+
+
+def _is_known(readings: Sequence[Reading], former: Mapping[str, Reading]) -> bool:
+    """Whether they say what was written less than a minute ago, of the same names."""
+    if len(readings) != len(former):
+        return False
+    for each in readings:
+        known = former.get(each.name)
+        if known is None or not timedelta() <= each.at - known.at < KEPT:
+            return False
+        if replace(each, at=known.at) != known:
+            return False
+    return True
 
 
 async def look_once(configuration: Configuration, store: Store, now: datetime) -> None:

@@ -288,3 +288,22 @@ async def test_a_step_stays_a_step(tmp_path: Path) -> None:
         (NOW + timedelta(minutes=2), 1),
         (NOW + timedelta(minutes=3), 2),
     ]
+
+
+async def test_what_is_known_is_not_written_again(tmp_path: Path) -> None:
+    """For less than a minute; what moved, what is new and what is gone is, at once."""
+    file = tmp_path / "plan.md"
+    file.write_text("- [x] one\n- [ ] two\n")
+    made = Milestone("m", "t", evidence=Evidence(EvidenceKind.CHECKLIST, str(file)))
+    plan = Plan(milestones={"m": made})
+    known = KnownEvidence(
+        {}, parse(await read_evidence(plan, KnownEvidence({}, {}, None), {}, NOW)), None
+    )
+    for seconds, writes in ((5, False), (59, False), (60, True), (-1, True)):
+        changes = await read_evidence(plan, known, {}, NOW + timedelta(seconds=seconds))
+        assert bool(changes) is writes, seconds
+    soon = NOW + timedelta(seconds=5)
+    assert await read_evidence(Plan(milestones={"m": made, "n": made}), known, {}, soon)
+    assert await read_evidence(Plan(), known, {}, soon)
+    file.write_text("- [x] one\n- [x] two\n")
+    assert parse(await read_evidence(plan, known, {}, soon))["m"].done == 2
