@@ -21,6 +21,7 @@ from sentinel.engine.notifier import NoticeRules, Notifier
 from sentinel.engine.upkeep import Upkeep
 from sentinel.metrics import Metrics
 from sentinel.notify import ChannelRoom, load_channels
+from sentinel.redaction import Redaction
 from sentinel.store import Store
 
 Action = Callable[[Order], Awaitable[Answer | None]]
@@ -55,7 +56,9 @@ async def try_channel(
         miss = await call_channel(name, work, lambda: None)
     finally:
         await room.close()
-    return Answer.failed(f"{name}: {miss.error}") if miss else Answer.done(f"{name}: delivered")
+    if miss is None:
+        return Answer.done(f"{name}: delivered")
+    return Answer.failed(f"{name}: {Redaction(configuration.secrets).scrub(miss.error)}")
 
 
 @dataclass(slots=True)
@@ -99,6 +102,7 @@ class Notifying:
             self.utcnow,
             self.notifier.find_open,
             self.is_well,
+            self.notifier.recorder.scrub,
             mended=known is not None,
         )
 
@@ -117,6 +121,7 @@ def make_notifying(
 ) -> Notifying:
     """Wire it; nothing runs yet. `orders` are those that concern no notices."""
     notifier = Notifier(store, engine.recorder, metrics, engine.picture, utcnow)
+    engine.objectives.maintenance = notifier.list_maintenance
     more = notice_orders(engine, notifier, configuration, utcnow, url, aside)
     dispatcher = Dispatcher(
         store, engine.recorder, metrics, notifier, upkeep, {**orders, **more}, utcnow

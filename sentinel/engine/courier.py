@@ -77,6 +77,8 @@ class Courier:
     """Notices of what this channel was told and is not over: they are told anew when it forgets."""
     is_well: Callable[[], bool] = lambda: True
     """Whether sentinel does its work: only then a dead man's switch hears of it."""
+    scrub: Callable[[Any], Any] = lambda value: value
+    """Takes secrets out of what a receiver said."""
     mended: bool = False
     """Whether a person has just given it other options: what waits is tried at once."""
     view: ChannelView = field(init=False)
@@ -204,7 +206,9 @@ class Courier:
         return await self._call(self.channel.send(self.options, self.room, notice))
 
     async def _call(self, work: Awaitable[None]) -> Miss | None:
-        return await call_channel(self.name, work, self.metrics.swallowed.labels("courier").inc)
+        swallowed = self.metrics.swallowed.labels("courier")
+        miss = await call_channel(self.name, work, swallowed.inc)
+        return miss and replace(miss, error=str(self.scrub(miss.error)))
 
     # -- what is repeated -------------------------------------------------------------------------
 

@@ -87,7 +87,7 @@ class Recorder:
         scrub: Callable[[Any], Any] = lambda value: value,
         paces: Paces = USUAL,
     ) -> None:
-        self._store, self._scrub, self._paces = store, scrub, paces
+        self._store, self.scrub, self._paces = store, scrub, paces
         self._metrics = metrics
         self._utcnow = utcnow
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -227,14 +227,14 @@ class Recorder:
         where a secret among their words can be hidden.
         """
         changes.attempts = [
-            replace(each, detail=self._scrub(each.detail)) for each in changes.attempts
+            replace(each, detail=self.scrub(each.detail)) for each in changes.attempts
         ]
         changes.events = [
-            (incident, at, replace(event, text=self._scrub(event.text)), evidence)
+            (incident, at, replace(event, text=self.scrub(event.text)), evidence)
             for incident, at, event, evidence in changes.events
         ]
         changes.orders = [
-            replace(each, payload=self._scrub(each.payload))
+            replace(each, payload=self.scrub(each.payload))
             if each.kind in {OrderKind.NOTIFY, OrderKind.DELIVER}
             else each
             for each in changes.orders

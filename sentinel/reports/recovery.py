@@ -50,6 +50,7 @@ from sentinel.reports.figures.totals import read_earlier
 from sentinel.reports.figures.trend import list_budgets, list_trends
 from sentinel.store import Gap, Reader, TimelineEntry
 from sentinel.store.document import write
+from sentinel.store.notices import read_maintenance
 
 UPTIME_WINDOW = timedelta(hours=24)
 UPDATE_EVERY = timedelta(minutes=30)
@@ -148,10 +149,10 @@ def _tell(case: _Case) -> RecoveryFacts:
 
 
 def _uptimes(case: _Case, gaps: Sequence[Gap]) -> list[Uptime]:
-    owners = case.request.owners
+    owners, known = case.request.owners, read_maintenance(case.store)
     return [
         replace(
-            measure_component(case.store, one.name, case.window, one, gaps),
+            measure_component(case.store, one.name, case.window, one, gaps, known),
             status=one.status,
             owner=owners.get(one.name, ""),
         )

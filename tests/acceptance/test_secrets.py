@@ -214,7 +214,7 @@ def _say(running: Running, watch: ProcessWatch) -> str:
         for words in _COMMANDS
     ]
     watch.roots.update(each.pid for each in talking)
-    return "".join(each.communicate(timeout=60)[0] for each in talking)
+    return "".join(each.communicate(timeout=90)[0] for each in talking)
 
 
 def test_no_canary_is_shown_anywhere(

@@ -385,7 +385,8 @@ def _without_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _without_halt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sentinel.engine.automation.Automation.is_halted", lambda _self: False)
+    switch = "sentinel.engine.automation.Automation.is_halted"
+    monkeypatch.setattr(switch, lambda _self, **_how: False)
 
 
 def _without_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,8 +131,7 @@ def test_a_start_on_a_disk_that_takes_nothing(
     shut(disk)
     disk.start()
     disk.wait(lambda: '"worker"' in disk.get("/api/v1/incidents"))
-    page = json.loads(disk.get("/api/v1/status"))
-    assert said in page["held"][0]["text"]
+    disk.wait(lambda: said in disk.held())
     disk.wait(lambda: said in " ".join(json.loads(disk.get("/api/v1/status"))["own"]))
     assert metric(disk, "sentinel_state_writable") == 0
     disk.wait(lambda: '"event": "notification"' in disk.log())

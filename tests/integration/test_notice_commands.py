@@ -112,7 +112,7 @@ async def test_people_are_told_and_answer(
             assert "silence of component=other until" in shown
             assert "sees to it" in shown
             assert await given.run("silence", "end", silence["id"]) == 0
-            assert await given.run("silence", "end", silence["id"]) == 75
+            assert await given.run("silence", "end", silence["id"]) == 64
             assert (
                 await given.run("silence", "add", "colour=red", "--for", "1h", "--reason", "x")
                 == 64
@@ -170,6 +170,28 @@ async def test_a_dead_channel_leaves_checks_and_the_others_alone(
                 assert not given.daemon.engine.scheduler.overdue()
             finally:
                 await given.daemon.stop(within=3.0)
+
+
+async def test_no_secret_comes_back_in_what_a_receiver_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A receiver may echo what it was sent: state, page, log and terminal show none of it."""
+    async with trial(tmp_path, monkeypatch) as given:
+        given.sink.answer = lambda _: web.Response(status=401, text="no such key: k3y-of-the-hook")
+        assert await given.run("notify", "test", "hook") == 75
+        await given.start()
+        try:
+            await given.until(lambda: given.told)
+            courier = given.daemon.notifying.dispatcher.couriers["hook"]
+            await given.until(lambda: courier.view.error)
+            assert "no such key: ***" in courier.view.error
+            assert await given.run("notify", "list") == 1
+        finally:
+            await given.daemon.stop()
+        said = capsys.readouterr()
+        files = [path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert "k3y-of-the-hook" not in said.out + said.err
+    assert not [each for each in files if b"k3y-of-the-hook" in each]
 
 
 async def test_a_reload_takes_channels_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

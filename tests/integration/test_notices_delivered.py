@@ -346,7 +346,8 @@ async def test_200_dependents_of_one_dead_dependency_are_one_page(
             await see(name, Status.DOWN)
         await desk.turn()
     assert receiver.told == ["bus opened"]
-    assert "needed by 200 components" in receiver.sent[0].text
+    assert "needed by 200 components, 200 of them bad by now" in receiver.sent[0].text
+    assert receiver.sent[0].dependants == 200
     for part in parts[:4]:
         clock.now += 1
         await see(part.name, Status.UP)

@@ -406,3 +406,27 @@ def test_every_version_has_one_text_per_query(version):
     names = {query.name for query in postgres_queries.HEALTH if query.text(version)}
     missing = {query.name for query in postgres_queries.HEALTH} - names
     assert missing == ({"collations"} if version == 14 else set())
+
+
+async def test_sequences_and_the_log_are_followed(look, postgres: PostgresServer, database):
+    """How much of a sequence is used, one that may go round is none that ends; and how far the
+    write-ahead log is, which goes on with every commit.
+    """
+    with psycopg.connect(postgres.dsn(database), autocommit=True) as connection:
+        connection.execute("create sequence nearly maxvalue 1000")
+        connection.execute("create sequence down increment -1 minvalue -100")
+        connection.execute("create sequence round maxvalue 10 cycle")
+        connection.execute("grant select on all sequences in schema public to pg_monitor")
+        connection.execute("select setval('nearly', 900), setval('down', -50), setval('round', 9)")
+        before = values(await look())
+        connection.execute("create table moved as select 1 as one")
+        finding = await look()
+    used = {
+        row.labels["sequence"]: row.values["sequence_used_ratio"]
+        for row in finding.rows
+        if "sequence" in row.labels
+    }
+    assert used == {"public.nearly": 0.9, "public.down": 0.5}
+    after = values(finding)
+    assert after["timeline"] == before["timeline"] == 1
+    assert after["wal_position_bytes"] > before["wal_position_bytes"] > 0

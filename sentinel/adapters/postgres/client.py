@@ -2,16 +2,13 @@
 words.
 
 One connection on purpose: it keeps working when the server is full, and sentinel never is the leak.
-A query that must be given up is ended by shutting our end of the socket: psycopg's own way would
-first ask the server to cancel, which a frozen server never does. The server's statement_timeout
-ends the rest.
+A query that must be given up is ended by closing the connection; the server's statement_timeout ends
+the rest.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -19,9 +16,11 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
+from psycopg.waiting import wait_async
 
 from sentinel.adapters.network.reconnect import Reconnect
 from sentinel.adapters.network.resolver import Resolver
@@ -53,6 +52,25 @@ Params = Mapping[str, Any] | Sequence[Any] | None
 Query = Callable[..., Awaitable[list[Record]]]
 Connection = psycopg.AsyncConnection[Record]
 T = TypeVar("T")
+_LONG = 60.0
+"""Seconds between two looks at a socket that says nothing: whoever asked ends it before."""
+
+
+class _Held(psycopg.AsyncConnection[Record]):
+    """Ends at once when nobody waits any more: psycopg would first ask the server to cancel, which a
+    frozen server never does.
+    """
+
+    async def wait(
+        self,
+        gen: PQGen[T],
+        interval: float = _LONG,
+        timeout: float | None = None,  # noqa: ASYNC109 - psycopg's own
+    ) -> T:
+        """What the generator gives."""
+        return await wait_async(
+            gen, self.pgconn.socket, interval=max(interval, _LONG), timeout=timeout
+        )
 
 
 class PostgresClient:
@@ -186,42 +204,33 @@ class PostgresClient:
             TransactionStatus.INTRANS,
             TransactionStatus.INERROR,
         }:
-            await self._answer(connection, _fetch(connection, "ROLLBACK", None))
+            await self._answer(_fetch(connection, "ROLLBACK", None))
         if connection.pgconn.transaction_status != TransactionStatus.IDLE:
             self._drop()
 
     async def _fetch(
         self, connection: Connection, sql: str, params: Params, *, prepare: bool = False
     ) -> list[Record]:
-        return await self._answer(connection, _fetch(connection, sql, params, prepare=prepare))
+        return await self._answer(_fetch(connection, sql, params, prepare=prepare))
 
-    async def _answer(self, connection: Connection, work: Coroutine[Any, Any, T]) -> T:
+    async def _answer(self, work: Coroutine[Any, Any, T]) -> T:
         """Await an answer of the server for `deadline` seconds; too late or cancelled: the
         connection is gone.
         """
-        task = asyncio.ensure_future(work)
         try:
-            done, _ = await asyncio.wait({task}, timeout=self._deadline)
-        except asyncio.CancelledError:
-            await self._give_up(connection, task)
-            raise
-        if not done:
-            await self._give_up(connection, task)
+            async with asyncio.timeout(self._deadline):
+                return await work
+        except TimeoutError as error:
+            self._drop()
             raise TargetUnreachable(
                 f"no answer in time: none within {self._deadline:g} s",
                 "is the server frozen, or the network black-holed?",
-            )
-        try:
-            return task.result()
+            ) from error
+        except asyncio.CancelledError:
+            self._drop()
+            raise
         except (psycopg.Error, OSError) as error:
             raise translate(error) from error
-
-    async def _give_up(self, connection: Connection, task: asyncio.Future[Any]) -> None:
-        _hang_up(connection)
-        await asyncio.wait({task}, timeout=1.0)
-        self._drop()
-        if task.done() and not task.cancelled():
-            task.exception()
 
     async def _connected(self) -> Connection:
         if self._connection is not None and not self._connection.closed:
@@ -282,7 +291,7 @@ class PostgresClient:
         try:
             async with asyncio.timeout(seconds):
                 pgconn = await start_session(make_conninfo(self._dsn, **own))
-                connection = psycopg.AsyncConnection[Record](pgconn, row_factory=dict_row)
+                connection = _Held(pgconn, row_factory=dict_row)
                 connection.prepare_threshold = sys.maxsize  # those only that ask for it
                 return await self._prepare(connection, wish)
         except (psycopg.Error, OSError) as error:
@@ -388,18 +397,3 @@ async def _fetch(
 ) -> list[Record]:
     cursor = await connection.execute(sql.encode(), params, prepare=prepare)
     return await cursor.fetchall() if cursor.description else []
-
-
-def _hang_up(connection: Connection) -> None:
-    """End both directions of the socket on our side: whoever waits on it sees the end of the stream
-    at once.
-    """
-    try:
-        duplicate = socket.socket(fileno=os.dup(connection.pgconn.socket))
-    except (psycopg.Error, OSError):
-        return
-    with duplicate:
-        try:
-            duplicate.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return

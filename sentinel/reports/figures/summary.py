@@ -47,6 +47,7 @@ def _tell_status(uptime: Sequence[Uptime]) -> str:
     if not uptime:
         return ""
     unseen = f" Up to {format_duration(blind)} of it nobody observed." if blind else ""
+    unseen += _tell_maintenance(uptime)
     if not hurt:
         return f"No component was seen down or degraded.{unseen}"
     return f"{'; '.join(told)}{_tell_more(hurt)}.{unseen}"
@@ -55,6 +56,18 @@ def _tell_status(uptime: Sequence[Uptime]) -> str:
 def _tell_more(items: Sequence[object]) -> str:
     """How many a sentence leaves out, of those that it could name."""
     return f"; {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else ""
+
+
+def _tell_maintenance(uptime: Sequence[Uptime]) -> str:
+    """Whose times of maintenance are in no figure of uptime."""
+    worked = sorted(
+        (each for each in uptime if each.maintenance), key=lambda each: -each.maintenance
+    )
+    if not worked:
+        return ""
+    longest = format_duration(worked[0].maintenance)
+    names = format_names([each.component for each in worked], MAX_NAMED)
+    return f" Left out as maintenance: up to {longest} of {names}."
 
 
 def _tell_one(uptime: Uptime) -> str:

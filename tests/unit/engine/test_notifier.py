@@ -325,3 +325,44 @@ async def test_what_is_wrong_with_notices_holds_up_no_order(desk, store, clock, 
     store.add_order(Order("reset", "r", "bus"), clock.utcnow())
     await desk.turn()
     assert store.order_outcome("r") == Answer.done("reset")
+
+
+async def test_a_notice_counts_who_is_bad_because_of_it(desk, receiver):
+    """And who needs it; what has recovered is not counted."""
+    for name, needs in (("bus", ()), ("api", ("bus",)), ("web", ("api",)), ("db", ())):
+        desk.add(name, *needs)
+    for name in ("api", "web"):
+        await desk.change(replace(await desk.fall(name, blocked_by="bus"), announced=False))
+    await desk.turn()
+    receiver.sent.clear()
+    await desk.fall("bus")
+    await desk.turn()
+    (notice,) = receiver.sent
+    assert notice.dependants == 2
+    assert "needed by 2 components, 2 of them bad by now" in notice.text
+    assert "needed by" not in (await fall_alone(desk, receiver)).text
+
+
+async def fall_alone(desk, receiver):
+    """What nobody needs."""
+    receiver.sent.clear()
+    await desk.fall("db")
+    await desk.turn()
+    (notice,) = receiver.sent
+    return notice
+
+
+async def test_a_thick_book_is_not_looked_through_twice_a_second(desk, receiver, clock):
+    """Unless something is announced."""
+    await desk.turn()
+    for n in range(200):
+        await desk.fall(f"part-{n}")
+    for _ in range(3):
+        await desk.turn()
+    looked = desk.notifier._looked
+    clock.now += 0.1
+    await desk.turn()
+    assert desk.notifier._looked == looked
+    await desk.fall("bus")
+    await desk.turn()
+    assert receiver.told[-1] == "bus opened"

@@ -214,13 +214,15 @@ def test_blocked_and_unblocked_are_said():
     """The root cause stands in the incident as long as it blocks."""
     incident, events = turn(None, DOWN, blocked_by="bus")
     assert (incident.blocked_by, events) == ("bus", ["opened", "blocked"])
-    assert incident.unblocked is None
+    assert (incident.unblocked, incident.announced) == (None, False)
     incident, events = turn(incident, DOWN, 5)
     assert (incident.blocked_by, events) == ("", ["unblocked"])
     assert incident.unblocked == T0 + timedelta(seconds=5)
     assert turn(incident, DOWN, 6)[0].unblocked == incident.unblocked
     incident, events = turn(incident, DOWN, 6, blocked_by="bus")
     assert (incident.blocked_by, events) == ("bus", ["blocked"])
+    assert incident.announced  # who was told once is not told anew
+    assert turn(opened(), DOWN, 6, blocked_by="bus")[0].announced
 
 
 def settle(incident, seconds=0.0, *, past=True):
