@@ -171,7 +171,14 @@ class Daemon:
         self.housekeeper.configure(self.configuration.chores)
         picture, clients, configured = engine.picture, self.clients, lambda: self.configuration
         self.calendar = Calendar(
-            configured, store, recorder, picture, self.housekeeper, clients, utcnow
+            configured,
+            store,
+            recorder,
+            picture,
+            self.housekeeper,
+            clients,
+            utcnow,
+            lambda: self.url,
         )
         self.aside = Aside()
         self.watchdog = Watchdog(

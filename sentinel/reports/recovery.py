@@ -113,6 +113,7 @@ def _tell(case: _Case) -> RecoveryFacts:
     impact = measure_incident(store, kinds, checks, case.period)
     lasting = {impact.name for kind in kinds.values() for impact in kind.impact if impact.loss}
     uptime = _uptimes(case, gaps)
+    earlier = read_earlier(store, "progress", watch_began(store))
     facts = RecoveryFacts(
         platform=store.meta("platform") or "platform",
         generated=now,
@@ -131,7 +132,8 @@ def _tell(case: _Case) -> RecoveryFacts:
         gaps=[_gap_line(gap) for gap in gaps if _touches(gap, case.period)],
         open_issues=_open_issues(store, case.incident),
         unaffected=[one.component for one in uptime if is_unhurt(one)],
-        agents=list_agents(kinds, checks, read_earlier(store, "progress", watch_began(store))),
+        agents=list_agents(kinds, checks, earlier),
+        agents_since=earlier.at,
         losses=[figure for figure in impact if figure.name in lasting],
         lost=[fault for fault in faults if fault.lost],
         positions=list_positions(store, kinds, checks, case.period),

@@ -312,6 +312,8 @@ class RecoveryFacts:
     unaffected: Sequence[str] = ()
     people: Sequence[PersonAct] = ()
     agents: Sequence[AgentFact] = ()
+    agents_since: datetime | None = None
+    """The progress report whose counts `tasks_from` are; None before the first one."""
     losses: Sequence[Figure] = ()
     lost: Sequence[FaultFact] = ()
     positions: Sequence[PositionFact] = ()
