@@ -23,3 +23,10 @@ def one_line(text: str) -> str:
 def legible(text: str) -> str:
     """The text with bytes that are no UTF-8 written out: no name that is kept has any."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def some(text: str) -> int:
+    """A count of rows. Raises ArgumentTypeError for less than one: nothing shown is not nothing there."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
+        raise ArgumentTypeError(f"{text[:20]!r} is no count: write a whole number from 1")
+    return int(text)
