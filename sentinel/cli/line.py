@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 
-from sentinel.core.foreign.visible import make_visible
-
 MAX_LINE = 500
 """Characters of a name, a pattern or a reason."""
 
@@ -14,6 +12,8 @@ def one_line(text: str) -> str:
     """The text on one line, with what is invisible in it written out. Raises ArgumentTypeError for
     what is too long for a row of a table.
     """
+    from sentinel.core.foreign.visible import make_visible  # noqa: PLC0415 - help needs none of it
+
     line = " ".join(make_visible(text).split())
     if len(line) > MAX_LINE:
         raise ArgumentTypeError(f"has {len(line)} characters, more than {MAX_LINE}")
