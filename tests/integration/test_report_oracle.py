@@ -6,7 +6,7 @@ A disagreement says its seed: `pytest tests/integration/test_report_oracle.py -k
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from sentinel.core.moment import Moment
 from sentinel.store.sqlite import SqliteStore
 from tests.integration.oracle_figures import complain_of
 from tests.integration.oracle_history import LENGTH, NOW, Author, History, instant, keep
+from tests.integration.oracle_objectives import complain_of_objectives, live, write_tale
 
 CONFIGURATION = """
 platform: oracle
@@ -70,12 +71,31 @@ def test_history(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert check_history(seed, tmp_path, capsys) == []
 
 
+def check_objectives(seed: int, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Count for some objectives, and complain of every figure that is another one."""
+    tale, store = write_tale(seed), SqliteStore(folder)
+    live(tale, store)
+    store.close()
+    main(["--state", str(folder), "objectives", "--json"])
+    told = json.loads(capsys.readouterr().out)["objectives"]
+    return [f"seed {seed}: {complaint}" for complaint in complain_of_objectives(tale, told)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_objectives(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """State, ratio, budget, burn rates, forecast and alarm are those of exact fractions."""
+    assert check_objectives(seed, tmp_path, capsys) == []
+
+
 @pytest.mark.nightly
-def test_many_histories(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same, for five hundred."""
+@pytest.mark.parametrize("check", [check_history, check_objectives])
+def test_many(
+    check: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same, for five hundred seeds."""
     found: list[str] = []
     for seed in range(1000, 1500):
         folder = tmp_path / str(seed)
         folder.mkdir()
-        found += check_history(seed, folder, capsys)
+        found += check(seed, folder, capsys)
     assert found == []
