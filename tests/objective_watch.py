@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from sentinel.core.component.health import Health
 from sentinel.core.fault import Status
 from sentinel.core.model import Check, Finding, Quality, Result, Row
+from sentinel.core.notice.maintenance import Maintenance
 from sentinel.core.objective import Objective, ObjectiveStanding
 from sentinel.engine.objectives import Objectives, read_kept
 from sentinel.engine.picture import WatchedCheck
@@ -25,8 +28,15 @@ UP = replace(IN_TIME, name="up", sli="up")
 class Watch:
     """Looks at a task table, and what becomes of them; `restart` is a new daemon on the store."""
 
-    def __init__(self, store: SqliteStore, clock: Any, *objectives: Objective) -> None:
+    def __init__(
+        self,
+        store: SqliteStore,
+        clock: Any,
+        *objectives: Objective,
+        maintenance: Callable[[], Sequence[Maintenance]] = tuple,
+    ) -> None:
         self.store, self.clock, self.aims = store, clock, objectives
+        self.maintenance = maintenance
         self.good = self.late = 0
         self.restart()
 
@@ -34,7 +44,9 @@ class Watch:
         """Whatever was not written is gone."""
         self.aims = objectives or self.aims
         self.metrics = Metrics(self.clock.monotonic)
-        self.objectives = Objectives(self.metrics, self.clock.utcnow, self.clock.monotonic)
+        self.objectives = Objectives(
+            self.metrics, self.clock.utcnow, self.clock.monotonic, self.maintenance
+        )
         self.follow(*self.aims)
 
     def follow(self, *objectives: Objective) -> None:
@@ -49,14 +61,16 @@ class Watch:
         status: Status = Status.UP,
         quality: Quality = Quality.OBSERVED,
         after: float = EVERY,
+        took: float = 0.0,
     ) -> None:
-        """One look that found so many more settled tasks."""
+        """One look that found so many more settled tasks, and ended `after` the one before."""
         self.clock.now += after
         self.good, self.late = self.good + good, self.late + late
         counted = {"in_deadline": self.good, "late": self.late}
         rows = [Row({"queue": "q", "outcome": o}, {"settled": n}) for o, n in counted.items()]
         finding = Finding(status, "", rows if status is not Status.UNKNOWN else [])
-        result = Result("tasks", finding, self.clock.utcnow(), 0.1, "", quality)
+        started = self.clock.utcnow() - timedelta(seconds=took)
+        result = Result("tasks", finding, started, took, "", quality)
         watched = WatchedCheck(CHECK, KIND, Health(), verdict=status)
         self.objectives.take(watched, result)
         self.metrics.observe(result, KIND.measurements)

@@ -18,13 +18,14 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from sentinel.app.cron import CronLine, EverySoOften
 from sentinel.app.housekeeping import schedule_chores
+from sentinel.app.notifying import make_head
 from sentinel.app.reading import beside
 from sentinel.app.reporting import LOOKS_AT_EVIDENCE, make_request
 from sentinel.clock import read_uptime, utcnow
 from sentinel.config import Configuration
 from sentinel.config.notice import LOG
 from sentinel.core.model import Section
-from sentinel.core.notice.text import Letterhead, write_report_notice
+from sentinel.core.notice.text import write_report_notice
 from sentinel.core.schedule.crontab import SAVED
 from sentinel.engine.clock import NOTICEABLE
 from sentinel.engine.housekeeper import Housekeeper
@@ -104,6 +105,8 @@ class Calendar:
     housekeeper: Housekeeper
     clients: Mapping[str, Any]
     utcnow: Callable[[], datetime]
+    url: Callable[[], str] = str
+    """Where the page is; "" without one."""
     _jobs: AsyncIOScheduler = field(init=False)
     _rolled: RollUps = field(init=False)
     _ahead: float = field(default_factory=_wall_ahead)
@@ -283,7 +286,7 @@ class Calendar:
         """Order a notice on each channel that the report is for; without any, on the log."""
         configuration, now = self.configuration(), self.utcnow()
         wanted = [name for each in configuration.reports if each.kind == kind for name in each.to]
-        head = Letterhead(configuration.platform, configuration.notices.page)
+        head = make_head(configuration, self.url())
         files = [path.name for path in paths]
         orders = [
             order_delivery(write_report_notice(channel, kind, headline, files, head, now))

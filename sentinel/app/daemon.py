@@ -116,8 +116,8 @@ class Daemon:
         await self.enrolment.take_objectives(configuration.objectives)
         await self.enrolment.add_checks(configuration.checks, configuration.components)
         await self.enrolment.reconsider_unwatched()
+        await self.notifying.start()  # knows of maintenance, in which looks are no events
         self.upkeep.keep("scheduler", self.engine.scheduler.loop)
-        await self.notifying.start()
         self.upkeep.keep("dispatcher", self.notifying.dispatcher.run)
         self.upkeep.keep("daemon", lambda: self._keep_doing(CONSIDER_EVERY, self._consider))
         self.upkeep.keep("daemon", lambda: self._keep_doing(BEAT_EVERY, self._beat))
@@ -171,7 +171,14 @@ class Daemon:
         self.housekeeper.configure(self.configuration.chores)
         picture, clients, configured = engine.picture, self.clients, lambda: self.configuration
         self.calendar = Calendar(
-            configured, store, recorder, picture, self.housekeeper, clients, utcnow
+            configured,
+            store,
+            recorder,
+            picture,
+            self.housekeeper,
+            clients,
+            utcnow,
+            lambda: self.url,
         )
         self.aside = Aside()
         self.watchdog = Watchdog(

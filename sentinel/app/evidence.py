@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from sentinel.adapters.postgres.numbers import ask_numbers
 from sentinel.adapters.prometheus import ask_number
@@ -28,11 +30,18 @@ from sentinel.errors import SentinelError
 from sentinel.reports.figures.milestone import EVIDENCE, NAME, name_requirement, read_readings
 from sentinel.store import Changes, CheckView, Reader, Sample, Store, unobserved_since
 from sentinel.store.document import write
+from sentinel.strict.attempt import describe_surprise
 from sentinel.strict.file import read_regular_file, show_path
+
+log = structlog.get_logger()
 
 PATIENCE = 10.0
 """Seconds for one look."""
 MAX_FILE = 8 * 2**20
+KEPT = timedelta(minutes=1)
+"""For so long a round that found what was known is not written again: it may say that it looked a
+minute ago when it did just now, never the reverse.
+"""
 AT_ONCE = 4
 """Looks side by side: a plan of hundreds of queries is no load for who answers them."""
 
@@ -109,6 +118,9 @@ class EvidenceReader:
             why = f"{error.message}; {error.guidance}" if error.guidance else error.message
         except _Unmeasured as error:
             why = str(error)
+        except Exception as error:  # noqa: BLE001 - one look must not cost the others
+            why = f"sentinel itself failed: {describe_surprise(error)}"
+            log.error("evidence_failed", evidence=name, error=repr(error)[:500])
         return Reading(name, self.now, why=why[:500])
 
     # -- what sentinel knows already --------------------------------------------------------------
@@ -152,7 +164,7 @@ class EvidenceReader:
 
     async def _checklist(self, name: str, evidence: Evidence) -> Reading:
         text, written = await _read_file(evidence.subject)
-        counted = count_boxes(text, evidence.detail)
+        counted = await asyncio.to_thread(count_boxes, text, evidence.detail)
         if counted is None:
             raise _Unmeasured(f"{show_path(evidence.subject)} has no heading {evidence.detail!r}")
         if not counted[1]:
@@ -162,6 +174,10 @@ class EvidenceReader:
 
     async def _json(self, name: str, evidence: Evidence) -> Reading:
         text, modified = await _read_file(evidence.subject)
+        return await asyncio.to_thread(self._judge_json, name, evidence, text, modified)
+
+    def _judge_json(self, name: str, evidence: Evidence, text: str, modified: datetime) -> Reading:
+        """Beside the loop: to parse megabytes takes a second in which checks go on."""
         try:
             document = ForeignDocument(read_foreign_json(text))
             values = [value for _, value in document.find(evidence.detail)]
@@ -204,6 +220,8 @@ async def read_evidence(
 ) -> Changes:
     """One round of looks, as what is to be remembered: the readings, and points of their history."""
     readings = await EvidenceReader(plan, known, clients, now).read()
+    if _is_known(readings, known.readings):
+        return Changes()
     samples = [
         sample
         for each in readings
@@ -211,6 +229,19 @@ async def read_evidence(
         for sample in _find_points(each, known.readings.get(each.name))
     ]
     return Changes(meta={EVIDENCE: write({each.name: each for each in readings})}, samples=samples)
+
+
+def _is_known(readings: Sequence[Reading], former: Mapping[str, Reading]) -> bool:
+    """Whether they say what was written less than a minute ago, of the same names."""
+    if len(readings) != len(former):
+        return False
+    for each in readings:
+        known = former.get(each.name)
+        if known is None or not timedelta() <= each.at - known.at < KEPT:
+            return False
+        if replace(each, at=known.at) != known:
+            return False
+    return True
 
 
 async def look_once(configuration: Configuration, store: Store, now: datetime) -> None:

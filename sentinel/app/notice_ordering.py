@@ -5,6 +5,7 @@ in the audit log before its effect.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from sentinel.app.notifying import try_channel
 from sentinel.app.ordering import give_order
@@ -16,7 +17,7 @@ from sentinel.core.notice import LABELS
 from sentinel.core.order import Answer, OrderKind
 from sentinel.errors import NoDaemon, UsageError
 from sentinel.store import Store
-from sentinel.store.notices import read_channels
+from sentinel.store.notices import read_channels, read_maintenance, read_silences
 from sentinel.strict.explain import unknown_message
 
 LONGEST = 90 * 86400.0
@@ -55,6 +56,8 @@ async def add_silence(
 
 async def end_silence(store: Store, name: str, by: str) -> Answer:
     """What it held back and still stands is told now."""
+    if name not in {each.id for each in read_silences(store)}:
+        raise UsageError(f"there is no silence {name!r}", "`sentinel silence list` lists them")
     store.add_audit(utcnow(), by, "end silence", name, "")
     return await give_order(store, OrderKind.SILENCE, name, {"action": "end"})
 
@@ -62,7 +65,13 @@ async def end_silence(store: Store, name: str, by: str) -> Answer:
 async def add_window(
     store: Store, name: str, components: Sequence[str], seconds: float, by: str, reason: str
 ) -> Answer:
-    """Maintenance from now on, for so long."""
+    """Maintenance from now on, for so long. A pattern that no component fits holds nothing back:
+    it is a slip of the pen.
+    """
+    known = [each.name for each in store.components()]
+    for pattern in components:
+        if not any(fnmatchcase(each, pattern) for each in known):
+            raise UsageError(*unknown_message("component", pattern, known))
     name = name or f"m-{utcnow():%Y%m%dT%H%M%S}"
     store.add_audit(utcnow(), by, "maintenance", " ".join(components), reason)
     payload = {
@@ -76,6 +85,9 @@ async def add_window(
 
 async def end_window(store: Store, name: str, by: str) -> Answer:
     """People are done earlier."""
+    if name not in {each.window for each in read_maintenance(store) if each.ended is None}:
+        text = f"there is no window {name!r} that is on"
+        raise UsageError(text, "`sentinel maintenance list` lists them")
     store.add_audit(utcnow(), by, "end maintenance", name, "")
     return await give_order(store, OrderKind.MAINTENANCE, name, {"action": "end"})
 

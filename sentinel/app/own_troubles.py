@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sentinel.core.quantity import format_duration
+from sentinel.core.quantity import format_duration, format_times
 from sentinel.log import count_dropped, stuck_for
 from sentinel.metrics import Metrics
 from sentinel.metrics.cap import describe_left_out
@@ -76,5 +76,6 @@ def _describe(part: str, count: int) -> str:
             f"it does not keep up: {count:,} runs of checks were left out within 10 min, those first"
             " that run most often; give checks longer intervals, or sentinel more of a processor"
         )
-    times = "once" if count == 1 else f"{count:,} times"
-    return f"its part {part} failed {times} within 10 min; its log says what was raised"
+    return (
+        f"its part {part} failed {format_times(count)} within 10 min; its log says what was raised"
+    )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sentinel.config import Configuration
+from sentinel.core.moment import is_time
 from sentinel.core.notice.route import NoticeRoute
 from sentinel.core.quantity import format_duration, parse_duration
 from sentinel.engine.fleet import Fleet
@@ -79,17 +80,24 @@ def _list_automations(configuration: Configuration) -> Iterator[tuple[str, str]]
 
 def read_bound(text: str | None, now: datetime, option: str) -> datetime | None:
     """An end of a period: an instant or a date (UTC when it names no zone), or `8h` for so long
-    ago. Raises UsageError.
+    ago. Raises UsageError, also for what is no time of a platform that runs.
     """
     if text is None:
         return None
     try:
-        return now - timedelta(seconds=parse_duration(text))
-    except (ValueError, OverflowError):
-        pass
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
+        at = _read_instant(text, now)
+    except (ValueError, OverflowError) as error:
         remedy = "write 2026-03-01T12:00, with a zone if it is not UTC, or 8h for so long ago"
         raise UsageError(f"{option} {text[:60]!r} is no instant", remedy) from error
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    if not is_time(at.timestamp()):
+        remedy = "begin when the platform did: nothing is known of before"
+        raise UsageError(f"{option} {text[:60]!r} is no time of a platform that runs", remedy)
+    return at
+
+
+def _read_instant(text: str, now: datetime) -> datetime:
+    try:
+        return now - timedelta(seconds=parse_duration(text))
+    except (ValueError, OverflowError):
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)

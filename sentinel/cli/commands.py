@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sentinel.cli.line import legible, one_line
+
 
 class Argument:
     """One argument of a command, as `add_argument` takes it."""
 
     def __init__(self, *names: str, **settings: Any) -> None:
         self.names, self.settings = names, settings
+        if "action" not in settings:
+            settings.setdefault("type", legible)
 
 
 class Heading:
@@ -41,9 +45,13 @@ _BELOW = Argument(
 )
 _FULL = Argument("--full", action="store_true", help="end with the whole transcript")
 _YES = Argument("--yes", action="store_true", help="do not ask")
-_AUDITED = Argument("--reason", required=True, help="goes into the audit log")
-_BY_HAND = Argument("--reason", default="by hand", help="goes into the incident and the audit log")
-_WHO = Argument("--by", default="", metavar="NAME", help="who does it (default: you)")
+_AUDITED = Argument("--reason", type=one_line, required=True, help="goes into the audit log")
+_BY_HAND = Argument(
+    "--reason", type=one_line, default="by hand", help="goes into the incident and the audit log"
+)
+_WHO = Argument(
+    "--by", type=one_line, default="", metavar="NAME", help="who does it (default: you)"
+)
 _LENGTH = Argument(
     "--for", dest="length", required=True, metavar="TIME", help="how long, such as 30m or 2h"
 )
@@ -177,8 +185,15 @@ COMMANDS = (
                 metavar="KEY=VALUE",
                 help="whose loss, such as stream=orders; may be repeated, and may be a pattern",
             ),
-            Argument("--reason", default="", help="goes into the timeline and the audit log"),
-            Argument("--by", default="", metavar="NAME", help="who accepts (default: you)"),
+            Argument(
+                "--reason",
+                type=one_line,
+                default="",
+                help="goes into the timeline and the audit log",
+            ),
+            Argument(
+                "--by", type=one_line, default="", metavar="NAME", help="who accepts (default: you)"
+            ),
             Argument(
                 "--yes",
                 action="store_true",
@@ -255,7 +270,9 @@ COMMANDS = (
         "write what a person did or saw into an incident: it is in its timeline and its report",
         Argument("id", help="the incident, as `sentinel incident list` lists it"),
         Argument("text", nargs="+", help="one sentence"),
-        Argument("--by", default="", metavar="NAME", help="who did it (default: you)"),
+        Argument(
+            "--by", type=one_line, default="", metavar="NAME", help="who did it (default: you)"
+        ),
     ),
     # -- who is told --
     Command(
@@ -263,7 +280,9 @@ COMMANDS = (
         "telling.incident_ack",
         "acknowledge an incident: it is not escalated any further, and nobody is reminded",
         Argument("id", help="the incident, as `sentinel incident list` shows it"),
-        Argument("--reason", default="", help="goes into the timeline and the audit log"),
+        Argument(
+            "--reason", type=one_line, default="", help="goes into the timeline and the audit log"
+        ),
         _WHO,
     ),
     Command(
@@ -272,6 +291,7 @@ COMMANDS = (
         "tell nobody of what fits, for a time; recovery of what was told before is told",
         Argument(
             "matchers",
+            type=one_line,
             nargs="+",
             metavar="LABEL=PATTERN",
             help="component, severity, fault, check, status, kind or platform; all have to fit",
@@ -292,9 +312,17 @@ COMMANDS = (
         "maintenance add",
         "telling.maintenance_add",
         "begin maintenance of components now; the first checks after it decide",
-        Argument("components", nargs="+", metavar="COMPONENT", help="names or patterns"),
+        Argument(
+            "components",
+            type=one_line,
+            nargs="+",
+            metavar="COMPONENT",
+            help="names or patterns",
+        ),
         _LENGTH,
-        Argument("--name", default="", help="name of the window (default: from the time)"),
+        Argument(
+            "--name", type=one_line, default="", help="name of the window (default: from the time)"
+        ),
         _AUDITED,
         _WHO,
     ),
@@ -365,7 +393,12 @@ COMMANDS = (
         "acting.reset",
         "give a component a full restart budget again, after its repair",
         Argument("component"),
-        Argument("--reason", required=True, help="goes into the incident and the audit log"),
+        Argument(
+            "--reason",
+            type=one_line,
+            required=True,
+            help="goes into the incident and the audit log",
+        ),
         Argument(
             "--yes",
             action="store_true",
@@ -410,7 +443,7 @@ COMMANDS = (
         "resume",
         "acting.resume",
         "allow automatic actions again",
-        Argument("--reason", default="", help="goes into the audit log"),
+        Argument("--reason", type=one_line, default="", help="goes into the audit log"),
     ),
     # -- clean, and who did what --
     Command("clean list", "cleaning.clean_list", "list the chores, and how each ran last"),

@@ -12,6 +12,7 @@ from typing import Any
 from sentinel.app import opening
 from sentinel.app.following import FILES_KEY, read_following
 from sentinel.app.glance import DEFAULT_STATE, Glance, find_running_states, glance_at
+from sentinel.core.foreign.visible import make_visible
 from sentinel.errors import ActionRefused, ConfigurationError, Problem, SentinelError, StateError
 from sentinel.store import Store
 
@@ -77,7 +78,7 @@ def say(arguments: Arguments, document: dict[str, Any]) -> int:
     """The outcome as a line, or the whole document with --json."""
     if arguments.json:
         return print_json(document)
-    print(document["outcome"])
+    print(make_visible(str(document["outcome"])))
     return 0
 
 

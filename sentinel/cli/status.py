@@ -19,7 +19,7 @@ from sentinel.store import BEAT, ComponentView, Reader, show_time
 from sentinel.store.folder import is_held
 from sentinel.store.runbook import held_back, own_troubles, runbook_of
 from sentinel.web.document import describe_blindness, status_document
-from sentinel.web.notices import describe_maintenance, describe_undelivered
+from sentinel.web.notices import describe_maintenance, describe_silences, describe_undelivered
 
 
 def status(arguments: Arguments) -> int:
@@ -45,7 +45,8 @@ def status(arguments: Arguments) -> int:
     blind = describe_blindness(store, now)
     lines = [f"{blind['text']} at {blind['began']:%H:%M:%S}Z ({blind['reason']})"] if blind else []
     lines += [*_held(store, folder), *files.text.splitlines()]
-    lines += [*describe_maintenance(store, now), *describe_undelivered(store, now)]
+    for describe in (describe_maintenance, describe_silences, describe_undelivered):
+        lines += describe(store, now)
     lines += filter(None, [count_unrun(store) if running else ""])
     held = [Line(tables.clean(line), "bold yellow") for line in lines]
     open_ones = store.incidents(open_only=True)

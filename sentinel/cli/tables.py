@@ -127,6 +127,8 @@ def incident_state(incident: Incident) -> str:
     state = f"{incident.state}"
     if incident.watched_until is not None and incident.closed is None:
         state = f"recovered, watched until {incident.watched_until:%H:%M:%S}Z"
+    elif incident.acknowledged is not None and incident.closed is None:
+        state = f"{state}, {clean(incident.acknowledged_by)} sees to it"
     return f"{state}{exhausted}" + (
         f", blocked by {incident.blocked_by}" if incident.blocked_by else ""
     )

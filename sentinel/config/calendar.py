@@ -20,6 +20,6 @@ def is_on_calendar(place: Place, cron: str | None, timezone: str, sample: str) -
         read_crontab(cron)
     except ValueError as error:
         remedy = f'as crontab(5) has it, such as "{sample}"'
-        (place / "cron").note(f"{cron!r} is no cron line: {error}", remedy)
+        (place / "cron").note(f"{cron[:60]!r} is no cron line: {str(error)[:200]}", remedy)
         return False
     return True

@@ -21,14 +21,15 @@ def _parse(text: str, later: timedelta) -> datetime | None:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        return _parse_instant(text)
+        return parse_instant(text)
     try:
         return datetime.combine(day + later, time(), UTC)
     except OverflowError:
         return None
 
 
-def _parse_instant(text: str) -> datetime | None:
+def parse_instant(text: str) -> datetime | None:
+    """An instant with its zone, in UTC; None for what is none, or leaves the calendar there."""
     try:
         found = datetime.fromisoformat(text)
         return found.astimezone(UTC) if found.tzinfo is not None else None

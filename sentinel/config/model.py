@@ -36,10 +36,14 @@ def _finite(number: float) -> float:
     return number
 
 
+FINEST = 1e-9
+"""A budget, or a target, of less than one in a billion events is as good as none."""
+
+
 def _below_all(share: float) -> float:
-    if not 0 < share < 1:
+    if not FINEST <= (rounded := round(share, 12)) <= 1 - FINEST:
         raise refusal("leaves no error budget", "write more than 0% and less than 100%")
-    return round(share, 12)
+    return rounded
 
 
 def _fitting_window(seconds: float) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from sentinel.config.calendar import is_on_calendar
+from sentinel.config.day import parse_instant
 from sentinel.config.model import PlatformSettings
 from sentinel.config.notice_model import (
     ChannelSettings,
@@ -230,11 +231,7 @@ def _read_instant(place: Place, text: str | None) -> datetime | None:
     if text is None:
         place.note("is missing", remedy)
         return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
+    at = parse_instant(text)
+    if at is None:
         place.note(f"{text[:60]!r} is no instant with a zone", remedy)
-        return None
-    return at.astimezone(UTC)
+    return at

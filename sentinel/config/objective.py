@@ -40,9 +40,9 @@ def read_objectives(
         item = validate(place, ObjectiveSettings, raw)
         given = raw if isinstance(raw, dict) else {}
         name = given.get("name")
-        if name in seen:
-            (place / "name").note(f"objective `{name}` is given twice", "keep one of them")
         if isinstance(name, str):
+            if name in seen:
+                (place / "name").note(f"objective `{name}` is given twice", "keep one of them")
             seen.add(name)
         check = _find_check(place, given, checks)
         if item is not None and check is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,6 +36,10 @@ from sentinel.strict.place import Place
 
 MAX_MILESTONES = 500
 """More than a page can show, and a simulation of them takes long."""
+MAX_CIRCLES = 20
+"""So many circles are told at once: a graph of hundreds of needs may have thousands, and a reload
+would look for them for minutes.
+"""
 
 
 @dataclass(slots=True)
@@ -104,12 +108,17 @@ class PlanReader:
         return Claim(item.percent, at, item.by)
 
     def _refuse_circles(self, milestones: Mapping[str, Milestone]) -> None:
-        """Each circle is named; its first edge is taken out, so that the next one is told, too."""
+        """Circles are named, up to a bound; the first edge of each is taken out, so that the next one
+        is told, too.
+        """
         needs = {
             name: tuple(need for need in each.needs if need in milestones)
             for name, each in milestones.items()
         }
-        while circle := find_circle(needs):
+        for _ in range(MAX_CIRCLES):
+            circle = find_circle(needs)
+            if not circle:
+                return
             way = " → ".join([*circle, circle[0]])
             place = self.written.at("milestones", circle[0]) / "needs"
             place.note(f"milestones need each other: {way}", "remove one of these needs")
@@ -170,13 +179,19 @@ class PlanReader:
             if found.subject in names:
                 self._check_fault(place / "fault", found)
         elif kind is EvidenceKind.OBJECTIVE:
-            known = [each.name for each in self.settings.objectives]
-            self._know(place, "objective", found.subject, known)
+            self._know(place, "objective", found.subject, list(self._name_objectives()))
         elif kind is EvidenceKind.MILESTONE:
             self._know(place, "milestone", found.subject, self.settings.milestones)
         elif kind in {EvidenceKind.SQL, EvidenceKind.PROMQL}:
             wanted = "postgres" if kind is EvidenceKind.SQL else "http"
             self._check_resource(place / "resource", found.subject, wanted)
+
+    def _name_objectives(self) -> Iterator[str]:
+        """Also of those that are wrong otherwise: that is told at their own place."""
+        for each in self.settings.objectives:
+            name = each.get("name") if isinstance(each, dict) else None
+            if isinstance(name, str):
+                yield name
 
     def _know(self, place: Place, what: str, name: str, known: Iterable[str]) -> None:
         if name not in known:

@@ -22,7 +22,7 @@ class SqlSettings(Strict):
     resource: Text = Field(description="the PostgreSQL resource", examples=["database"])
     query: Text = Field(
         description="one row of one or two numbers",
-        examples=["select count(*) filter (where done), count(*) from work"],
+        examples=["select count(*) filter (where done), count(*) from public.work"],
     )
     whole: float = Field(1.0, gt=0, description="the one number when all is done")
 

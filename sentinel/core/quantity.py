@@ -99,6 +99,11 @@ def format_bytes(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
+def format_times(count: int) -> str:
+    """`once`, or `3 times`."""
+    return "once" if count == 1 else f"{count:,} times"
+
+
 def format_names(names: Sequence[str], most: int = 3, of: int | None = None) -> str:
     """`a, b, c and 4 more`; `of`: how many there are, where not all of their names are known."""
     total = len(names) if of is None else max(of, len(names))

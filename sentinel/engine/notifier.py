@@ -408,6 +408,12 @@ class Notifier:
             self.ordered = over
             changes.meta[WINDOWS_KEY] = write(OrderedWindows(over))
 
+    def list_maintenance(self) -> Sequence[Maintenance]:
+        """Every time that is remembered, and what has begun since the latest turn."""
+        now, windows = self.utcnow(), (*self.rules.windows, *self.ordered)
+        on = [each for each in windows if self._may_be_on(each, now)]
+        return follow_windows(on, self.maintenance, now) if on else self.maintenance
+
     def _may_be_on(self, window: MaintenanceWindow, now: datetime) -> bool:
         """A cron line is asked when its next time has come or gone, not twice a second."""
         known = self._spans.get(window)

@@ -3,6 +3,10 @@
 Looks only add to numbers in memory. What they added is written together with where the counters
 stood, and exported then, not before: after a crash nothing is counted twice, nothing is left out, and
 Prometheus sees no counter begin anew.
+
+What may have happened while people worked on the component is left out: it is in no slice and in no
+counter. A look counts for the time since the one before began, so the first look after maintenance
+is left out, too, where it reads counters; a look as such counts for as long as it took.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from datetime import datetime, timedelta
 
 from sentinel.core.fault import Status
 from sentinel.core.model import Quality, Result
+from sentinel.core.notice.maintenance import Maintenance, find_spans, was_worked_upon
 from sentinel.core.objective import (
     LOOK_SLIS,
     SLICE,
@@ -85,10 +90,18 @@ class _Source:
         self.fresh += counts
         self.changed |= bool(counts.total or counts.good)
 
-    def end_slice(self, now: datetime) -> None:
-        """The present slice, when it is long enough, is one of the past."""
+    def leave_out(self, counts: Counts, now: datetime) -> None:
+        """What may have happened in maintenance. No slice goes on over it, or a part of the slice
+        would be taken for a time of which nothing is in it.
+        """
+        self.end_slice(now, cut=True)
+        self.changed |= bool(counts.total or counts.good)  # the counters have moved on
+        self.seen = None
+
+    def end_slice(self, now: datetime, *, cut: bool = False) -> None:
+        """The present slice, when it is long enough or to be `cut`, is one of the past."""
         present = self.make_slice()
-        if present and not timedelta() <= now - present.began < timedelta(seconds=SLICE):
+        if present and (cut or not timedelta() <= now - present.began < timedelta(seconds=SLICE)):
             self.full.append(present)
             self.history.add(present)
             self.began, self.counts = None, Counts()
@@ -142,6 +155,8 @@ class Objectives:
     metrics: Metrics
     utcnow: Callable[[], datetime]
     monotonic: Callable[[], float]
+    maintenance: Callable[[], Sequence[Maintenance]] = tuple
+    """Every time of maintenance that is known now."""
     _sources: dict[str, _Source] = field(default_factory=dict)
     _of_check: dict[str, list[_Source]] = field(default_factory=dict)
     _known: dict[str, Objective] = field(default_factory=dict)
@@ -185,13 +200,16 @@ class Objectives:
 
     def take(self, watched: WatchedCheck, result: Result) -> None:
         """What one look adds. A blind one adds nothing: neither events nor time."""
+        component = watched.check.component
         for source in self._of_check.get(watched.check.name, ()):
-            source.watched = watched
+            source.watched, now = watched, self.utcnow()
+            since = min(source.tally.at or result.started, result.started, now)
             counts = self._count(source, watched, result)
             counts += Counts(seen=self._count_time(source, watched, result))
-            if not counts:
-                continue
-            source.add(counts, self.utcnow())
+            if was_worked_upon(self.maintenance(), component, since, now):
+                source.leave_out(counts, now)
+            elif counts:
+                source.add(counts, now)
 
     def _count(self, source: _Source, watched: WatchedCheck, result: Result) -> Counts:
         if source.sli in LOOK_SLIS:
@@ -202,7 +220,8 @@ class Objectives:
         before = source.tally.marks
         found = count_gains(sli, result.finding.rows, before)
         source.changed |= before is None and bool(found.marks)
-        source.tally = replace(source.tally, marks=found.marks or before)
+        if found.marks and found.marks is not before:  # else nobody could read them
+            source.tally = replace(source.tally, marks=found.marks, at=result.started)
         return found.counts
 
     def _count_look(self, source: _Source, watched: WatchedCheck, result: Result) -> Counts:
@@ -288,4 +307,7 @@ class Objectives:
         def count(window: float) -> Counts:
             return source.count_since(now - timedelta(seconds=window))
 
-        return judge(objective, count, now)
+        since = now - timedelta(seconds=objective.window)
+        spans = find_spans(self.maintenance(), objective.component, since, now)
+        worked = sum(((ended - began).total_seconds() for began, ended in spans), 0.0)
+        return replace(judge(objective, count, now), maintenance=worked)

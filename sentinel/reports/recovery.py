@@ -50,6 +50,7 @@ from sentinel.reports.figures.totals import read_earlier
 from sentinel.reports.figures.trend import list_budgets, list_trends
 from sentinel.store import Gap, Reader, TimelineEntry
 from sentinel.store.document import write
+from sentinel.store.notices import read_maintenance
 
 UPTIME_WINDOW = timedelta(hours=24)
 UPDATE_EVERY = timedelta(minutes=30)
@@ -118,6 +119,7 @@ def _tell(case: _Case) -> RecoveryFacts:
     impact = measure_incident(store, kinds, checks, case.period)
     lasting = {impact.name for kind in kinds.values() for impact in kind.impact if impact.loss}
     uptime = _uptimes(case, gaps)
+    earlier = read_earlier(store, "progress", watch_began(store))
     facts = RecoveryFacts(
         platform=store.meta("platform") or "platform",
         generated=now,
@@ -140,7 +142,8 @@ def _tell(case: _Case) -> RecoveryFacts:
         gaps=[_gap_line(gap) for gap in gaps if _touches(gap, case.period)],
         open_issues=_open_issues(store, case.incident),
         unaffected=[one.component for one in uptime if is_unhurt(one)],
-        agents=list_agents(kinds, checks, read_earlier(store, "progress", watch_began(store))),
+        agents=list_agents(kinds, checks, earlier),
+        agents_since=earlier.at,
         losses=[figure for figure in impact if figure.name in lasting],
         lost=[fault for fault in faults if fault.lost],
         positions=list_positions(store, kinds, checks, case.period),
@@ -156,10 +159,10 @@ def _tell(case: _Case) -> RecoveryFacts:
 
 
 def _uptimes(case: _Case, gaps: Sequence[Gap]) -> list[Uptime]:
-    owners = case.request.owners
+    owners, known = case.request.owners, read_maintenance(case.store)
     return [
         replace(
-            measure_component(case.store, one.name, case.window, one, gaps),
+            measure_component(case.store, one.name, case.window, one, gaps, known),
             status=one.status,
             owner=owners.get(one.name, ""),
         )

@@ -16,11 +16,12 @@ LOOP = "sentinel_event_loop_lag_seconds"
 
 
 def group_ourselves(links: Links) -> RuleGroup:
-    """Not there, blind, late, not able to write or to act, broken inside."""
+    """Not there, blind, late, not able to write, to act or to tell, broken inside."""
     alerts = [
         *_about_sight(links),
         *_about_state(links),
         *_about_acts(links),
+        *_about_notices(links),
         *_about_insides(links),
     ]
     return RuleGroup("sentinel-itself", alerts)
@@ -118,6 +119,29 @@ def _about_acts(links: Links) -> Iterator[Alert]:
         f"{VALUE} groups are braked: none of their members is restarted.",
         links.runbook("component-blocked"), board,
     )  # fmt: skip
+
+
+def _about_notices(links: Links) -> Iterator[Alert]:
+    told, board = links.runbook("notices-undelivered"), links.board("sentinel")
+    channel = "{{ $labels.channel }}"
+    yield Alert(
+        "SentinelChannelFails",
+        f'{_tries("again", "15m")} > 0 unless {_tries("delivered|renewed", "15m")} > 0', PAGE,
+        f"the channel {channel} takes nothing",
+        f"{VALUE} tries within 15 minutes failed and none succeeded: nobody hears of anything on it.",
+        told, board, 5 * MINUTE,
+    )  # fmt: skip
+    yield Alert(
+        "SentinelNoticesLost", f'{_tries("refused|expired|unanswered", "1h")} > 0', TICKET,
+        f"notices on the channel {channel} are given up",
+        f"{VALUE} within an hour: each stands in sentinel's log with its title.",
+        told, board,
+    )  # fmt: skip
+
+
+def _tries(outcomes: str, window: str) -> str:
+    series = f'sentinel_notifications_total{{outcome=~"{outcomes}"}}'
+    return f"sum by (channel) (increase({series}[{window}]))"
 
 
 def _about_insides(links: Links) -> Iterator[Alert]:

@@ -7,8 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from sentinel.core.fault import Severity
+from sentinel.core.foreign.visible import make_visible
 
 NOBODY = "none"
 """Severity of what always fires: it calls nobody."""
@@ -23,12 +25,12 @@ class Links:
 
     def runbook(self, name: str) -> str:
         """Address of a runbook."""
-        return f"{self.runbooks}/{name}"
+        return f"{verbatim(self.runbooks)}/{quote(name, safe='')}"
 
     def board(self, name: str, *labels: str) -> str:
         """Address of a dashboard, limited to what an alert is about: labels are its variables."""
         query = "&".join(f"var-{label}={{{{ $labels.{label} }}}}" for label in labels)
-        return f"{self.dashboards}/d/sentinel-{name}{f'?{query}' if query else ''}"
+        return f"{verbatim(self.dashboards)}/d/sentinel-{name}{f'?{query}' if query else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class Alert:
     @property
     def all_labels(self) -> dict[str, str]:
         """What it adds to the labels of its series."""
-        return {"severity": str(self.severity), **self.labels}
+        own = {key: verbatim(value) for key, value in self.labels.items()}
+        return {"severity": str(self.severity), **own}
 
     @property
     def annotations(self) -> dict[str, str]:
@@ -120,9 +123,19 @@ def name_alert(*words: str) -> str:
 
 def quote_label(text: str) -> str:
     """A label's value in a selector."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def plain(text: str) -> str:
-    """A text of ours or of a configuration inside an annotation: nothing in it is a template."""
-    return text.replace("{{", "{ {")
+    """A text of ours or of a configuration inside an annotation: one line in which nothing is a
+    template, and nothing invisible.
+    """
+    return verbatim(" ".join(make_visible(text).split()))
+
+
+def verbatim(text: str) -> str:
+    """A text in the words of Go's templates: braces that would begin an action become one that
+    writes them. Prometheus reads annotations and the labels of alerts so.
+    """
+    return re.sub(r"\{{2,}", lambda braces: f'{{{{"{braces[0]}"}}}}', text)

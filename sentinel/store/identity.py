@@ -109,8 +109,9 @@ class Identity:
         size = _size_of(self.path)
         if size is None and not writable and not self._has_history():
             raise StateError(
-                f"no sentinel has run on {self.path.parent} yet",
-                "start one with `sentinel run`, or name its folder",
+                f"no sentinel has run on {self.path.parent.absolute()} yet",
+                "start one with `sentinel run`, or name its folder with --state DIR: a relative"
+                " `state:` begins where a command is started",
             )
         if size:
             return

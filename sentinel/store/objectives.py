@@ -51,7 +51,9 @@ def read_slices(read_rows: Callable[..., list[Any]], source: str, since: datetim
 def _write_tally(tally: Tally) -> str:
     marks = tally.marks
     series = None if marks is None else [[*key, value] for key, value in marks.items()]
-    return write({"marks": series, "good": tally.counts.good, "total": tally.counts.total})
+    counts, at = tally.counts, tally.at
+    document = {"marks": series, "good": counts.good, "total": counts.total}
+    return write(document if at is None else document | {"at": write_instant(at)})
 
 
 def read_tally(text: str) -> Tally:
@@ -59,7 +61,8 @@ def read_tally(text: str) -> Tally:
     document = read_plain(text)
     series = document["marks"]
     marks = None if series is None else {_read_key(*key): float(value) for *key, value in series}
-    return Tally(marks, Counts(float(document["good"]), float(document["total"])))
+    at = read_instant(document["at"]) if "at" in document else None  # one of before has none
+    return Tally(marks, Counts(float(document["good"]), float(document["total"])), at)
 
 
 def _read_key(name: str, labels: list[list[str]]) -> SeriesKey:

@@ -14,7 +14,7 @@ from sentinel.core.quantity import format_duration
 from sentinel.store import CheckView, ComponentView, Reader, unobserved_since
 from sentinel.store.document import to_json
 from sentinel.store.runbook import held_back, own_troubles, runbook_of
-from sentinel.web.notices import describe_channels, describe_maintenance
+from sentinel.web.notices import describe_channels, describe_maintenance, describe_silences
 from sentinel.web.objectives import list_objectives
 
 STALE = "stale"
@@ -29,9 +29,8 @@ def status_document(store: Reader, now: datetime) -> Document:
     Keys: `platform`, `generated`, `started`, `status` (worst of all components), `held` (what holds
     all actions back), `own` (what of sentinel itself does not work), `incidents` (open ones, causes
     and the worst first), `components`, `checks`, `objectives`, `blind` (the latest gap or null),
-    `channels` (how they deliver), `maintenance` (what is worked upon). Ages are seconds; every
-    `…_text` is the same figure for
-    people.
+    `channels` (how they deliver), `maintenance` (what is worked upon), `silences` (what nobody
+    is told of). Ages are seconds; every `…_text` is the same figure for people.
     """
     alive = unobserved_since(store, now) is None
     checks = [describe_check(view, _read_clock(view, now, alive=alive)) for view in store.checks()]
@@ -61,6 +60,7 @@ def status_document(store: Reader, now: datetime) -> Document:
             "blind": describe_blindness(store, now),
             "channels": describe_channels(store, now),
             "maintenance": describe_maintenance(store, now),
+            "silences": describe_silences(store, now),
         }
     )
     return document

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sentinel.core.notice.silence import Matchers
 from sentinel.core.quantity import format_duration
 from sentinel.store import Reader
 from sentinel.store.document import read_instant
-from sentinel.store.notices import present_maintenance, read_channels
+from sentinel.store.notices import present_maintenance, read_channels, read_silences
 
 
 def describe_channels(store: Reader, now: datetime) -> list[dict[str, Any]]:
@@ -42,6 +43,21 @@ def describe_maintenance(store: Reader, now: datetime) -> list[str]:
         f" ({each.window}: {each.reason})"
         for each in present_maintenance(store, now)
     ]
+
+
+def describe_silences(store: Reader, now: datetime) -> list[str]:
+    """One sentence for each silence that is on: who looks at night must know that nobody is told."""
+    return [
+        f"silence of {_tell_matchers(each.matchers)} until {each.ends:%Y-%m-%d %H:%M:%S} UTC"
+        f" ({each.by}: {each.reason}): nobody is told; `sentinel silence end {each.id}` ends it"
+        for each in read_silences(store)
+        if each.began <= now < each.ends
+    ]
+
+
+def _tell_matchers(matchers: Matchers) -> str:
+    told = ", ".join(f"{label}={'|'.join(found)}" for label, found in matchers.items())
+    return told or "everything"
 
 
 def describe_undelivered(store: Reader, now: datetime) -> list[str]:

@@ -63,6 +63,7 @@ def describe_objective(standing: ObjectiveStanding) -> Document:
             "ratio": standing.ratio,
             "budget_left": standing.budget_left,
             "observed": standing.observed,
+            "maintenance": standing.maintenance,
             "alarm": standing.alarm,
             "burn": {NAMES[each.window]: each.rate for each in standing.burns},
             "budget_lasts": [standing.forecast.earliest, standing.forecast.latest],
@@ -73,13 +74,14 @@ def describe_objective(standing: ObjectiveStanding) -> Document:
 
 def _texts(standing: ObjectiveStanding) -> Document:
     counts, objective = standing.counts, standing.objective
-    seen = format_duration(counts.seen)
+    seen, worked = format_duration(counts.seen), standing.maintenance
+    left_out = f", {format_duration(worked)} of maintenance left out" if worked else ""
     return {
         "target_text": f"{show_share(objective.target)} over {format_duration(objective.window)}",
         "ratio_text": show_share(standing.ratio),
         "events_text": f"{counts.good:,.0f} of {counts.total:,.0f}",
         "budget_text": show_share(standing.budget_left, 0),
-        "observed_text": f"{seen} of {format_duration(objective.window)}",
+        "observed_text": f"{seen} of {format_duration(objective.window)}{left_out}",
         "forecast_text": _show_forecast(standing.forecast),
         "alarm_text": f"burns: {standing.alarm}" if standing.alarm else "",
     }

@@ -31,12 +31,16 @@ def _blocks(language: str, text: str = README) -> list[str]:
 
 
 def test_ten_lines_of_yaml_are_valid(tmp_path: Path) -> None:
-    """The example configuration loads as it stands, with the variable it names."""
-    (example,) = _blocks("yaml")
+    """The example configuration loads as it stands, with the variable it names; the objectives that
+    are shown later are of its checks.
+    """
+    example, objectives = _blocks("yaml")
     assert len(example.splitlines()) <= 12
     (tmp_path / "sentinel.yaml").write_text(example)
+    (tmp_path / "objectives.yaml").write_text(objectives)
     configuration = load(tmp_path, {"BUS_URL": "redis://127.0.0.1:6379/0"})
     assert [check.name for check in configuration.checks] == ["bus-server", "delivery"]
+    assert [each.name for each in configuration.objectives] == ["messages", "bus"]
 
 
 def test_example_folder_is_valid() -> None:

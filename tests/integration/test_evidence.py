@@ -119,7 +119,10 @@ def parse(changes: Changes) -> dict[str, Reading]:
         ("select 0, 0", None, None, "nothing to do"),
         ("select 1 from no_such_table", None, None, "no_such_table"),
         ("delete from pg_class", None, None, "syntax error"),
-        ("select 1) as q; drop table x; select (1", None, None, "read-only"),
+        ("select count(*) filter (where 'a' like 'a%'), 7 % 4", 1, 3, ""),
+        ("select 1) as q; drop table x; select (1", None, None, "multiple commands"),
+        ("select setval('s', 1)", None, None, '"s" does not exist'),
+        ("select pg_sleep(60)", None, None, "timeout"),
     ],
 )
 async def test_sql(
@@ -235,6 +238,37 @@ async def test_a_requirement_follows_its_milestone(tmp_path: Path) -> None:
     assert "only claimed" in found[name_requirement("two")].why
 
 
+async def test_what_a_query_sets_goes_with_it(database: PostgresClient) -> None:
+    """Whoever asks on the same connection afterwards has the settings of before."""
+    loose = "select set_config('default_transaction_read_only', 'off', false)::bool"
+    await look(Evidence(EvidenceKind.SQL, "database", loose), {"database": database})
+    slow = "select set_config('statement_timeout', '0', false)::int"
+    await look(Evidence(EvidenceKind.SQL, "database", slow), {"database": database})
+    ask = "select current_setting('{}') as value"
+    (written,) = await database.query(ask.format("default_transaction_read_only"))
+    (patient,) = await database.query(ask.format("statement_timeout"))
+    assert (written["value"], patient["value"]) == ("on", "2s")
+
+
+async def test_one_look_costs_no_other(tmp_path: Path) -> None:
+    """A number that no float holds is no time, and what nobody foresaw is why one is not measured:
+    the others are.
+    """
+    (tmp_path / "a.json").write_text(f'{{"a": 50, "t": {"9" * 400}}}')
+    kept = Evidence(EvidenceKind.JSON, str(tmp_path / "a.json"), "$.a", 100.0, written="$.t")
+    gone = Evidence(EvidenceKind.SQL, "gone", "select 1")
+    plan = Plan(
+        milestones={
+            "gone": Milestone("gone", "t", evidence=gone),
+            "kept": Milestone("kept", "t", evidence=kept),
+        }
+    )
+    found = parse(await read_evidence(plan, KnownEvidence({}, {}, None), {}, NOW))
+    assert found["kept"].ratio == 0.5
+    assert found["gone"].ratio is None
+    assert "sentinel itself failed: KeyError" in found["gone"].why
+
+
 async def test_a_step_stays_a_step(tmp_path: Path) -> None:
     """A history has a point before each move and one after it, and none while nothing moves."""
     file = tmp_path / "plan.md"
@@ -254,3 +288,22 @@ async def test_a_step_stays_a_step(tmp_path: Path) -> None:
         (NOW + timedelta(minutes=2), 1),
         (NOW + timedelta(minutes=3), 2),
     ]
+
+
+async def test_what_is_known_is_not_written_again(tmp_path: Path) -> None:
+    """For less than a minute; what moved, what is new and what is gone is, at once."""
+    file = tmp_path / "plan.md"
+    file.write_text("- [x] one\n- [ ] two\n")
+    made = Milestone("m", "t", evidence=Evidence(EvidenceKind.CHECKLIST, str(file)))
+    plan = Plan(milestones={"m": made})
+    known = KnownEvidence(
+        {}, parse(await read_evidence(plan, KnownEvidence({}, {}, None), {}, NOW)), None
+    )
+    for seconds, writes in ((5, False), (59, False), (60, True), (-1, True)):
+        changes = await read_evidence(plan, known, {}, NOW + timedelta(seconds=seconds))
+        assert bool(changes) is writes, seconds
+    soon = NOW + timedelta(seconds=5)
+    assert await read_evidence(Plan(milestones={"m": made, "n": made}), known, {}, soon)
+    assert await read_evidence(Plan(), known, {}, soon)
+    file.write_text("- [x] one\n- [x] two\n")
+    assert parse(await read_evidence(plan, known, {}, soon))["m"].done == 2

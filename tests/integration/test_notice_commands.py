@@ -107,8 +107,12 @@ async def test_people_are_told_and_answer(
             assert await given.run("silence", "list", "--json") == 0
             (silence,) = json.loads(capsys.readouterr().out.partition("\n")[2])
             assert silence["matchers"] == {"component": ["other"]}
+            assert await given.run("status") in {1, 2, 3}
+            shown = capsys.readouterr().out
+            assert "silence of component=other until" in shown
+            assert "sees to it" in shown
             assert await given.run("silence", "end", silence["id"]) == 0
-            assert await given.run("silence", "end", silence["id"]) == 75
+            assert await given.run("silence", "end", silence["id"]) == 64
             assert (
                 await given.run("silence", "add", "colour=red", "--for", "1h", "--reason", "x")
                 == 64

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -176,8 +177,20 @@ def _say_cause(error: OSError) -> str:
     text = error.strerror or str(error) or type(error).__name__
     called, _, address = text.partition("Connect call failed ")
     if address and not called and error.errno:
-        return f"{os.strerror(error.errno)} {address}"
+        return f"{os.strerror(error.errno)} ({_say_address(address)})"
     return text
+
+
+def _say_address(text: str) -> str:
+    """`host:port` of what asyncio prints as a tuple; anything else as it stands."""
+    found = _TUPLE.match(text)
+    if not found:
+        return text
+    host, port = found.groups()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+_TUPLE = re.compile(r"\('([^']*)', (\d+)")
 
 
 def unreachable(error: OSError) -> TargetError:

@@ -47,7 +47,7 @@ _RUNNING = "is the server running, and the address right?"
 def translate(error: BaseException) -> TargetError:
     """A psycopg or socket error in our words; the SQLSTATE becomes `code`."""
     state = _find_state(error)
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = _in_one_line(str(error)) or type(error).__name__
     if state:
         return _by_state(state, text)
     if isinstance(error, TimeoutError | psycopg.errors.ConnectionTimeout):
@@ -55,6 +55,14 @@ def translate(error: BaseException) -> TargetError:
             f"no answer in time: {text}", "is the server frozen, or the network black-holed?"
         )
     return _by_text(text)
+
+
+def _in_one_line(text: str) -> str:
+    """Without the line of the statement that a caret points at: it points nowhere in one line."""
+    lines = text.splitlines()
+    carets = {n for n, line in enumerate(lines) if line.strip() == "^"}
+    kept = [line for n, line in enumerate(lines) if not carets & {n, n + 1}]
+    return " ".join(" ".join(kept).split())
 
 
 def _find_state(error: BaseException) -> str:
@@ -72,7 +80,7 @@ def _by_state(state: str, text: str) -> TargetError:
     if state in _MISSING:
         return SubjectError(
             f"{_MISSING[state]}: {text}",
-            "correct the name in the check, or grant USAGE",
+            "correct the name, write it with its schema (public.NAME), or grant USAGE",
             code=state,
         )
     if state == "22023":  # our own words, not the platform's rows: such as a zone that we know

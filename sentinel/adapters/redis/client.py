@@ -7,6 +7,8 @@ when a reply is lost (reliability.md §1.3); here a command is sent once.
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import socket
 import ssl
 import time
@@ -334,6 +336,7 @@ def translate(error: BaseException) -> TargetError:
     ours = _by_cause(error.__context__, text)
     if ours:
         return ours
+    text = _say_cause(error.__context__, text)
     if "DB index" in text:
         return NotMeasurable(
             f"no such database: {text}", "correct the number behind the address", code="DB"
@@ -363,6 +366,17 @@ def _by_cause(cause: BaseException | None, text: str) -> TargetError | None:
             f"own limit: {text}", "raise sentinel's own limits (ulimit -n), or look at its rights"
         )
     return None
+
+
+def _say_cause(cause: BaseException | None, text: str) -> str:
+    """A connection that failed in the system's words, as for every other target."""
+    found = _NOT_CONNECTED.match(text)
+    if found and isinstance(cause, OSError) and cause.errno:
+        return f"{os.strerror(cause.errno)} ({found[1]})"
+    return text
+
+
+_NOT_CONNECTED = re.compile(r"Error \d+ connecting to (\S+)\. ")
 
 
 def _code(error: BaseException, text: str) -> str:

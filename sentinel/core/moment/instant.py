@@ -90,6 +90,8 @@ def read_instant(value: Any, zone: str = "UTC") -> float | None:
         return None
     try:
         number = float(value)
+    except OverflowError:
+        return None
     except (TypeError, ValueError):
         return _read_iso(str(value), zone)
     seconds = number / 1000 if abs(number) >= _MILLISECONDS_FROM else number

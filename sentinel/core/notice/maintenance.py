@@ -129,6 +129,17 @@ def find_spans(
     return merged
 
 
+def was_worked_upon(
+    known: Iterable[Maintenance], component: str, since: datetime, until: datetime
+) -> bool:
+    """Whether any instant from `since` to `until`, both within, lay in maintenance of a component:
+    what happened at an instant between them that nobody knows may have happened in it.
+    """
+    return any(
+        each.began <= until and since < each.span[1] and each.concerns(component) for each in known
+    )
+
+
 def find_reason(known: Iterable[Maintenance], component: str, now: datetime) -> Maintenance | None:
     """The maintenance of a component that is on now, the one that ends last; or None."""
     on = [

@@ -20,7 +20,6 @@ _HEADS: Mapping[Tidings, str] = {
     Tidings.ESCALATED: "not acknowledged: ",
     Tidings.REMINDER: "still: ",
     Tidings.EXHAUSTED: "a person has to act: ",
-    Tidings.ACKNOWLEDGED: "acknowledged: ",
     Tidings.RELAPSED: "again: ",
     Tidings.RECOVERED: "recovered: ",
     Tidings.CLOSED: "closed: ",
@@ -79,7 +78,10 @@ def write_notice(telling: Telling, head: Letterhead, now: datetime) -> Notice:
 
 def write_title(telling: Telling) -> str:
     """One line: `[demo] recovered: bus is healthy after 12.0 s`."""
-    return f"[{telling.affair.platform}] {_HEADS.get(telling.told, '')}{_first_line(telling.text)}"
+    text = telling.text
+    if telling.told is Tidings.ACKNOWLEDGED:  # by whom, of what: its text says who alone
+        text = f"{text}: {telling.affair.text}"
+    return f"[{telling.affair.platform}] {_HEADS.get(telling.told, '')}{_first_line(text)}"
 
 
 def _first_line(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from sentinel.core.fault import Status
 from sentinel.core.model import Row, Sli, Term
@@ -23,13 +24,14 @@ MAX_MARKS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What is kept of a source: where its counters stood, None before the first look at them, and
-    all that was ever counted: what is exported goes on from there, so nobody sees a counter begin
-    anew when sentinel does.
+    """What is kept of a source: where its counters stood, None before the first look at them, when
+    the look at them began, and all that was ever counted: what is exported goes on from there, so
+    nobody sees a counter begin anew when sentinel does.
     """
 
     marks: Marks | None = None
     counts: Counts = field(default_factory=Counts)
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

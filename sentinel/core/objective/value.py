@@ -134,7 +134,8 @@ class ObjectiveStanding:
     `ratio` is the share of good events within the window, `budget_left` the share of the error
     budget that is left: below zero it is overspent. Both are None while nothing is claimed.
     `observed` is the share of the window in which somebody looked; events of other times are in
-    no figure.
+    no figure. `maintenance` is how many seconds of the window people worked on the component:
+    nothing of them is in any other figure.
     """
 
     objective: Objective
@@ -148,6 +149,7 @@ class ObjectiveStanding:
     forecast: Forecast
     alarm: Severity | None = None
     """Whom its burn rate calls: as the alerts of Prometheus have it."""
+    maintenance: float = 0.0
 
     @property
     def is_met(self) -> bool:

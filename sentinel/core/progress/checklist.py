@@ -6,6 +6,8 @@ import re
 
 _BOX = re.compile(r"\s{0,60}(?:[-*+]|\d{1,9}[.)])\s{1,8}\[([ xX])\](?:\s|$)")
 _HEADING = re.compile(r" {0,3}(#{1,6})\s{1,20}(\S.{0,500}?)[ #]*$")
+MAX_LINE = 2000
+"""Characters of a line that are looked at: expressions go over a longer one many times."""
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 
 
@@ -15,13 +17,14 @@ def count_boxes(text: str, heading: str = "") -> tuple[int, int] | None:
     """
     ticked = total = 0
     within, level, fence = not heading, 0, ""
-    for line in text.splitlines():
+    for whole in text.splitlines():
+        line = whole[:MAX_LINE]
         if mark := _FENCE.match(line):
             fence = _turn(fence, mark[1])
             continue
         if fence:
             continue
-        if heading and (found := _HEADING.fullmatch(line)):
+        if heading and line == whole and (found := _HEADING.fullmatch(line)):
             if not level and found[2].strip().casefold() == heading.strip().casefold():
                 within, level = True, len(found[1])
             elif within and len(found[1]) <= level:

@@ -50,8 +50,9 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class Uptime:
     """How one component spent a period, in seconds. Both ratios are of the observed time, None
-    where nothing was observed: `up_ratio` is up alone, `working_ratio` is up and degraded. `status`
-    is how it stands now, `owner` who answers for it.
+    where nothing was observed: `up_ratio` is up alone, `working_ratio` is up and degraded. Time of
+    `maintenance` is in no other figure, seen or not. `status` is how it stands now, `owner` who
+    answers for it.
     """
 
     component: str
@@ -59,6 +60,7 @@ class Uptime:
     degraded: float
     down: float
     unobserved: float
+    maintenance: float
     up_ratio: float | None
     working_ratio: float | None
     spans: Sequence[Span] = ()
@@ -310,6 +312,8 @@ class RecoveryFacts:
     unaffected: Sequence[str] = ()
     people: Sequence[PersonAct] = ()
     agents: Sequence[AgentFact] = ()
+    agents_since: datetime | None = None
+    """The progress report whose counts `tasks_from` are; None before the first one."""
     losses: Sequence[Figure] = ()
     lost: Sequence[FaultFact] = ()
     positions: Sequence[PositionFact] = ()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from sentinel.core.quantity import format_times
 from sentinel.reports.figures.work import AutomationFact
 from sentinel.store import Reader
 
@@ -54,7 +55,7 @@ def _count_audit(store: Reader, since: datetime | None) -> Traces:
     counts = Counter(row.subject or row.action for row in rows)
     last = {row.subject or row.action: row for row in reversed(rows)}
     return {
-        name: (f"{n} times, the last: {last[name].detail[:120]}", last[name].at)
+        name: (f"{format_times(n)}, the last: {last[name].detail[:120]}", last[name].at)
         for name, n in counts.items()
     }
 
@@ -63,6 +64,6 @@ def _count_reports(store: Reader, since: datetime | None) -> Traces:
     rows = [row for row in store.reports(limit=200) if since is None or row.at > since]
     counts = Counter(row.kind for row in rows)
     return {
-        name_report(kind): (f"written {n} times", max(r.at for r in rows if r.kind == kind))
+        name_report(kind): (f"written {format_times(n)}", max(r.at for r in rows if r.kind == kind))
         for kind, n in counts.items()
     }

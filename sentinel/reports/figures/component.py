@@ -22,5 +22,8 @@ def describe_component(view: ComponentView, owners: Mapping[str, str]) -> Compon
 
 
 def is_unhurt(uptime: Uptime) -> bool:
-    """Whether it was seen, and never down or degraded while it was."""
-    return uptime.up > 0 and uptime.down == 0 and uptime.degraded == 0
+    """Whether it was seen, and never down or degraded while it was. Of what nobody judges, because
+    people worked on it, that is not claimed.
+    """
+    hurt = uptime.down or uptime.degraded or uptime.maintenance
+    return uptime.up > 0 and not hurt

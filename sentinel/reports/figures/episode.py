@@ -8,12 +8,14 @@ from typing import Any
 
 from sentinel.core.fault import Status
 from sentinel.core.model import Attempt, Incident, IncidentState, Transition
+from sentinel.core.notice.maintenance import Maintenance, find_spans
 from sentinel.core.quantity import format_duration
 from sentinel.reports.figures import Episode, Figure, Linked, Period, Uptime
 from sentinel.reports.figures.period import list_gaps
 from sentinel.reports.figures.uptime import measure_uptime
 from sentinel.store import ComponentView, Gap, Reader, TimelineEntry
 from sentinel.store.document import read_instant
+from sentinel.store.notices import read_maintenance
 from sentinel.store.runbook import runbook_of
 
 MAX_INCIDENTS = 500
@@ -203,8 +205,11 @@ def measure_component(
     period: Period,
     view: ComponentView | None,
     gaps: Sequence[Gap],
+    maintenance: Sequence[Maintenance] | None = None,
 ) -> Uptime:
-    """How one component spent a period, but for the `gaps` in which sentinel saw nothing."""
+    """How one component spent a period, but for the `gaps` in which sentinel saw nothing;
+    `maintenance` where the caller has read that already.
+    """
     changes: list[Transition] = [
         change
         for change in store.transitions(since=period.began, subject=name)
@@ -214,7 +219,9 @@ def measure_component(
         status, since = Status.UNKNOWN, None
     else:
         status, since = read_status(view.present or view.status), view.present_since or view.since
-    return measure_uptime(name, period, changes, gaps, status, since)
+    known = read_maintenance(store) if maintenance is None else maintenance
+    spans = find_spans(known, name, period.began, period.ended)
+    return measure_uptime(name, period, changes, gaps, status, since, spans)
 
 
 def read_status(word: str) -> Status:
@@ -246,6 +253,7 @@ def _describe_lasting(spent: Uptime, lasting: str) -> str:
         "degraded": spent.degraded,
         "up in between": spent.up,
         "unobserved": spent.unobserved,
+        "in maintenance": spent.maintenance,
     }
     told = {word: seconds for word, seconds in parts.items() if seconds > 0}
     if not spent.down and not spent.degraded:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from sentinel.core.quantity import format_duration, format_names
+from sentinel.core.quantity import format_duration, format_names, format_times
 from sentinel.reports.figures import Act, Figure, RecoveryFacts, RiskFact, Uptime
 
 MAX_NAMED = 5
@@ -43,14 +43,31 @@ def _tell_status(uptime: Sequence[Uptime]) -> str:
         key=lambda each: (-each.down, -each.degraded),
     )
     told = [_tell_one(each) for each in hurt[:MAX_NAMED]]
-    more = f"; {len(hurt) - MAX_NAMED} more" if len(hurt) > MAX_NAMED else ""
     blind = max((each.unobserved for each in uptime), default=0.0)
     if not uptime:
         return ""
     unseen = f" Up to {format_duration(blind)} of it nobody observed." if blind else ""
+    unseen += _tell_maintenance(uptime)
     if not hurt:
         return f"No component was seen down or degraded.{unseen}"
-    return f"{'; '.join(told)}{more}.{unseen}"
+    return f"{'; '.join(told)}{_tell_more(hurt)}.{unseen}"
+
+
+def _tell_more(items: Sequence[object]) -> str:
+    """How many a sentence leaves out, of those that it could name."""
+    return f"; {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else ""
+
+
+def _tell_maintenance(uptime: Sequence[Uptime]) -> str:
+    """Whose times of maintenance are in no figure of uptime."""
+    worked = sorted(
+        (each for each in uptime if each.maintenance), key=lambda each: -each.maintenance
+    )
+    if not worked:
+        return ""
+    longest = format_duration(worked[0].maintenance)
+    names = format_names([each.component for each in worked], MAX_NAMED)
+    return f" Left out as maintenance: up to {longest} of {names}."
 
 
 def _tell_one(uptime: Uptime) -> str:
@@ -66,7 +83,8 @@ def _tell_cost(impact: Sequence[Figure]) -> str:
         return "What it cost was not measured: no check here counts it."
     if not hurt:
         return f"Of {len(counted)} figures that count damage none rose."
-    return f"It cost: {'; '.join(_tell_figure(each) for each in hurt[:MAX_NAMED])}."
+    told = [_tell_figure(each) for each in hurt[:MAX_NAMED]]
+    return f"It cost: {'; '.join(told)}{_tell_more(hurt)}."
 
 
 def _tell_figure(figure: Figure) -> str:
@@ -82,8 +100,8 @@ def _tell_loss(facts: RecoveryFacts) -> str:
     if back or lost or facts.lost:
         told = [_tell_figure(each) for each in lost]
         told += [f"{each.check} {each.name}: {each.verdict}" for each in back]
-        told += [fault.text for fault in facts.lost[:MAX_NAMED] if not lost]
-        return f"Data loss: {'; '.join(told[:MAX_NAMED])}."
+        told += [fault.text for fault in facts.lost if not lost]
+        return f"Data loss: {'; '.join(told[:MAX_NAMED])}{_tell_more(told)}."
     if unknown or not (facts.losses or facts.positions):
         return "Data loss is not known in full: what counts it gave no figure."
     return "No data loss was counted."
@@ -95,13 +113,9 @@ def _tell_actions(actions: Sequence[Act], people: int) -> str:
     own = Counter(act.verdict for act in actions if act.by == "sentinel")
     others = sum(act.by != "sentinel" for act in actions) + people
     told = ", ".join(f"{n} {verdict}" for verdict, n in own.items())
-    mine = f"sentinel acted {_times(own.total())} ({told})" if own else "sentinel did not act"
-    return f"{mine[0].upper()}{mine[1:]}; people acted {_times(others)}."
+    mine = f"sentinel acted {format_times(own.total())} ({told})" if own else "sentinel did not act"
+    return f"{mine[0].upper()}{mine[1:]}; people acted {format_times(others)}."
 
 
 def _count(n: int, word: str) -> str:
     return f"{n} {word}{'s' * (n != 1)}"
-
-
-def _times(n: int) -> str:
-    return "once" if n == 1 else f"{n} times"

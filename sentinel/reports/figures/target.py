@@ -43,8 +43,10 @@ def _objectives(store: Reader, _request: ReportRequest, _now: datetime) -> Itera
             f"{counts.total:,.0f} events in {format_duration(objective.window)},"
             f" {100 * standing.observed:.3g} % of it observed"
         )
+        if standing.maintenance:
+            basis += f", {format_duration(standing.maintenance)} of maintenance left out"
         if standing.budget_left is not None:
-            basis = f"{basis}; {100 * standing.budget_left:.3g} % of the error budget left"
+            basis = f"{basis}; {100 * standing.budget_left:,.0f} % of the error budget left"
         else:
             basis = f"{standing.state.value.replace('_', ' ')}: {basis}"
         ratio, name = standing.ratio, objective.title or objective.name

@@ -1,5 +1,5 @@
-"""How long a component was up: transitions minus gaps. Time that nobody observed is neither up nor
-down.
+"""How long a component was up: transitions minus gaps, minus maintenance. Time that nobody observed,
+or in which people worked on it, is neither up nor down.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sentinel.store import Gap
 Stretch = tuple[datetime, datetime, str]
 MAX_SPANS = 200
 UNOBSERVED = "unobserved"
+MAINTENANCE = "maintenance"
 
 
 def measure_uptime(
@@ -24,15 +25,19 @@ def measure_uptime(
     gaps: Iterable[Gap],
     now_status: Status,
     since: datetime | None,
+    maintenance: Sequence[tuple[datetime, datetime]] = (),
 ) -> Uptime:
     """Seconds per status of one component within a period.
 
     `transitions` are those of the component since the period began, oldest first. The status at the
     beginning is what the first of them left; without any, `now_status`, from `since` on. Unknown
-    statuses and gaps are unobserved.
+    statuses and gaps are unobserved. Time of `maintenance` (in order, none overlapping) is nothing
+    else, whatever was seen in it.
     """
-    stretches = _observe(_statuses(period, transitions, now_status, since), _merge(gaps, period))
-    seconds = dict.fromkeys((*Status, UNOBSERVED), 0.0)
+    stretches = _statuses(period, transitions, now_status, since)
+    stretches = _overlay(stretches, _merge(gaps, period), UNOBSERVED)
+    stretches = _overlay(stretches, maintenance, MAINTENANCE)
+    seconds = dict.fromkeys((*Status, UNOBSERVED, MAINTENANCE), 0.0)
     for began, ended, status in stretches:
         seconds[status] += (ended - began).total_seconds()
     observed = seconds[Status.UP] + seconds[Status.DEGRADED] + seconds[Status.DOWN]
@@ -42,6 +47,7 @@ def measure_uptime(
         degraded=seconds[Status.DEGRADED],
         down=seconds[Status.DOWN],
         unobserved=seconds[UNOBSERVED],
+        maintenance=seconds[MAINTENANCE],
         up_ratio=seconds[Status.UP] / observed if observed else None,
         working_ratio=(observed - seconds[Status.DOWN]) / observed if observed else None,
         spans=_spans(stretches, period),
@@ -91,18 +97,20 @@ def _merge(gaps: Iterable[Gap], period: Period) -> list[tuple[datetime, datetime
     return merged
 
 
-def _observe(stretches: list[Stretch], gaps: list[tuple[datetime, datetime]]) -> list[Stretch]:
-    """Cut the gaps out of the stretches; neighbours of one status become one."""
+def _overlay(
+    stretches: Sequence[Stretch], over: Sequence[tuple[datetime, datetime]], status: str
+) -> list[Stretch]:
+    """Lay times of another status over the stretches; neighbours of one status become one."""
     pieces: list[Stretch] = []
-    for began, ended, status in stretches:
+    for began, ended, was in stretches:
         at = began
-        for gap_began, gap_ended in gaps:
-            if gap_ended <= at or gap_began >= ended:
+        for first, last in over:
+            if last <= at or first >= ended:
                 continue
-            pieces.append((at, max(at, gap_began), status))
-            pieces.append((max(at, gap_began), min(ended, gap_ended), UNOBSERVED))
-            at = min(ended, gap_ended)
-        pieces.append((at, ended, status))
+            pieces.append((at, max(at, first), was))
+            pieces.append((max(at, first), min(ended, last), status))
+            at = min(ended, last)
+        pieces.append((at, ended, was))
     return _join(piece for piece in pieces if piece[1] > piece[0])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -32,6 +32,14 @@ def show_commands(text: str) -> Markup:
 def show_instant(text: str | None) -> str:
     """`2026-03-01 12:00:05 UTC` of an ISO text."""
     return "–" if text is None else f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def show_end(text: str | None) -> str:
+    """As `show_instant`; what lasts to the end of a day names that day, as people wrote it."""
+    at = None if text is None else datetime.fromisoformat(text)
+    if at is None or at.timetz().replace(tzinfo=None) != time():
+        return show_instant(text)
+    return f"the end of {at - timedelta(days=1):%Y-%m-%d} UTC"
 
 
 def show_time(text: str | None) -> str:
@@ -119,6 +127,7 @@ FILTERS = {
     "position": show_position,
     "commands": show_commands,
     "instant": show_instant,
+    "end": show_end,
     "day_time": show_time,
     "seconds": show_seconds,
     "count": show_count,

@@ -44,7 +44,7 @@ function emptyRow(text) {
 function componentRow(item) {
   return row([
     ["name", item.name], ["", badge(item.status)], ["t", item.since_text], ["t", item.age_text],
-    ["", item.key], ["n", item.restarts], ["detail", item.action || item.detail],
+    ["", item.key], ["n", item.driver ? item.restarts : "–"], ["detail", item.action || item.detail],
   ]);
 }
 
@@ -120,7 +120,7 @@ function show(status) {
   fill("components", status.components, componentRow, emptyRow("No component is being watched."));
   fill("checks", status.checks, checkRow, emptyRow("No check is configured."));
   fill("objectives", status.objectives, objectiveRow, emptyRow("No objective is configured."));
-  document.getElementById("maintenance").replaceChildren(...status.maintenance.map((text) => make("p", "held", text)));
+  document.getElementById("maintenance").replaceChildren(...[...status.maintenance, ...status.silences].map((text) => make("p", "held", text)));
   fill("channels", status.channels, channelRow, emptyRow("No channel is known yet."));
   const blind = status.blind;
   document.getElementById("blind").textContent = blind

@@ -21,6 +21,7 @@ from sentinel.store import Changes
 from sentinel.store.sqlite import SqliteStore
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PAGE = "http://127.0.0.1:9130"
 
 
 class Desk:
@@ -48,7 +49,14 @@ class Desk:
         picture = SimpleNamespace(metrics=Metrics(), utcnow=lambda: NOW, watched=list)
         housekeeper: Any = SimpleNamespace(configure=lambda _chores: None)
         self.calendar = Calendar(
-            lambda: self.configuration, store, self, picture, housekeeper, {}, lambda: NOW
+            lambda: self.configuration,
+            store,
+            self,
+            picture,
+            housekeeper,
+            {},
+            lambda: NOW,
+            lambda: PAGE,
         )  # type: ignore[arg-type]
 
     async def call(self, work: Callable[[], Any]) -> Any:
@@ -90,6 +98,7 @@ async def test_what_is_written_is_told(desk: Desk) -> None:
     assert notice["told"] == "report"
     assert notice["title"].startswith("[demo] shift: Nothing happened in 8 h")
     assert notice["lines"] == [Path(path).name for path in report.paths]
+    assert notice["link"] == f"{PAGE}/reports/"
 
 
 async def test_a_broken_template_costs_one_document(desk: Desk, tmp_path: Path) -> None:

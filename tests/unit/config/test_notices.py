@@ -163,3 +163,29 @@ def test_a_window_stands_once(tmp_path: Path) -> None:
     one = "{name: m, components: [bus], reason: r, cron: '0 2 * * *', for: 1h}"
     found = problems(tmp_path, f"maintenance: [{one}, {one}]")
     assert found == ["maintenance[1].name: window `m` is given twice"]
+
+
+def test_instants_that_leave_the_calendar(tmp_path: Path) -> None:
+    """An instant that is none in UTC has its place, as any other that is none."""
+    text = """
+maintenance:
+  - {name: w, components: ["*"], reason: r, from: "0001-01-01T00:00+14:00", until: 2099-01-01T00:00Z}
+"""
+    assert problems(tmp_path, text) == [
+        "maintenance[0].from: '0001-01-01T00:00+14:00' is no instant with a zone"
+    ]
+
+
+def test_what_a_problem_quotes_is_bounded(tmp_path: Path) -> None:
+    """A cron line of any length fits a terminal; a name that is a list is a problem of its key, and
+    so is a target that rounds to all.
+    """
+    text = f"""
+reports: [{{kind: daily, cron: "{"9" * 5000} * * * *"}}]
+objectives:
+  - {{name: [a], check: bus, sli: up, target: 99%, window: 1d}}
+  - {{name: b, check: bus, sli: up, target: 99.99999999999999%, window: 1d}}
+"""
+    found = dict(each.split(": ", 1) for each in problems(tmp_path, text))
+    assert set(found) == {"reports[0].cron", "objectives[0].name", "objectives[1].target"}
+    assert len(found["reports[0].cron"]) < 400

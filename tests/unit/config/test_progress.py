@@ -5,8 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from sentinel.config import load
+from sentinel.config.progress import MAX_CIRCLES
 from sentinel.core.progress.plan import EvidenceKind
+from sentinel.errors import ConfigurationError
 
 PLAN = """
 resources:
@@ -76,3 +80,40 @@ def test_milestones_may_stand_in_several_files(tmp_path: Path) -> None:
     more = "milestones:\n  late: {track: back, needs: [rows], claimed: {percent: 0%, at: 2026-03-01}}\n"
     (tmp_path / "more.yaml").write_text(more)
     assert list(load(tmp_path).plan.milestones)[-1] == "late"
+
+
+def test_circles_without_end(tmp_path: Path) -> None:
+    """A graph in which all need all has thousands of circles: some are told, and soon."""
+    names = [f"m{i}" for i in range(30)]
+    rows = "".join(
+        f"  {name}: {{track: back, needs: [{', '.join(names)}], evidence: {{check: port}}}}\n"
+        for name in names
+    )
+    (tmp_path / "all.yaml").write_text(f"""
+components: {{api: {{}}}}
+checks: [{{name: port, kind: tcp, component: api, address: "127.0.0.1:80"}}]
+tracks: {{back: {{}}}}
+milestones:
+{rows}""")
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path)
+    assert len(caught.value.problems) == MAX_CIRCLES
+
+
+def test_an_objective_is_evidence(tmp_path: Path) -> None:
+    """Of a milestone and of a requirement; one that nobody configured is a problem of its place."""
+    text = """
+components: {api: {}}
+checks: [{name: port, kind: tcp, component: api, address: "127.0.0.1:80"}]
+objectives: [{name: reach, check: port, sli: up, target: 99%, window: 1d}]
+tracks: {back: {}}
+milestones: {m: {track: back, evidence: {objective: reach}}}
+readiness: [{name: r, objective: reach}]
+"""
+    (tmp_path / "all.yaml").write_text(text)
+    plan = load(tmp_path).plan
+    assert plan.milestones["m"].evidence == plan.requirements[0].evidence
+    (tmp_path / "all.yaml").write_text(text.replace("r, objective: reach", "r, objective: rich"))
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path)
+    assert [each.key for each in caught.value.problems] == ["readiness[0].objective"]

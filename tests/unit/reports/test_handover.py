@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from sentinel.core.fault import Fault, StandingFault, Status
+from sentinel.core.notice.maintenance import Maintenance
 from sentinel.probes import load_kinds
 from sentinel.reports import ReportRequest
 from sentinel.reports.daily import daily_facts
@@ -14,6 +15,8 @@ from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.render import render
 from sentinel.reports.shift import shift_facts
 from sentinel.store import Changes
+from sentinel.store.document import write
+from sentinel.store.notices import MAINTENANCE_KEY, PlannedMaintenance
 from sentinel.store.sqlite import SqliteStore
 from tests.unit.reports.conftest import at
 
@@ -68,3 +71,30 @@ def test_what_is_handed_over(incident_store: SqliteStore) -> None:
     assert "7 lost" in handed
     assert "7 lost" not in resolved
     assert "| late |" in resolved
+
+
+@pytest.mark.parametrize("kind", ["shift", "daily", "recovery"])
+def test_maintenance_is_told_beside_uptime(incident_store: SqliteStore, kind: str) -> None:
+    """A minute of the 90 s down, and nothing of the component that nobody worked upon."""
+    times = [
+        Maintenance("move", ("agent-*",), "racks", at(30), at(660), ended=at(660)),
+        Maintenance("later", ("*",), "plan", at(5000), at(6000)),
+    ]
+    meta = {MAINTENANCE_KEY: write(PlannedMaintenance(tuple(times)))}
+    incident_store.commit(Changes(meta=meta))
+    document = collect(incident_store, kind, at(1200), REQUEST)
+    spent = {each["component"]: each for each in document["uptime"]}
+    agent = spent["agent-1"]
+    assert (agent["maintenance"], agent["down"]) == (630.0, 30.0)
+    words = ("up", "degraded", "down", "unobserved", "maintenance")
+    period = document["period"]
+    seconds = (
+        datetime.fromisoformat(period["ended"]) - datetime.fromisoformat(period["began"])
+    ).total_seconds()
+    assert sum(agent[word] for word in words) == pytest.approx(seconds)
+    assert {each["maintenance"] for name, each in spent.items() if name != "agent-1"} == {0.0}
+    assert "Left out as maintenance: up to 10 min 30 s of agent-1." in " ".join(document["summary"])
+    texts = render(kind, document).texts
+    rows = [each for each in texts["md"].splitlines() if each.startswith("| agent-1 | ")]
+    assert any(each.count("| 10 min 30 s |") == 1 for each in rows)
+    assert 'class="maintenance"' in texts["html"]

@@ -172,7 +172,7 @@ def test_automations_and_what_they_did(store: SqliteStore) -> None:
     found = told(store, project(), automations=planned).automations
     assert [(each.name, each.when, each.did) for each in found] == [
         ("restarts", "when a component fails", "nothing since the last report"),
-        ("trim", "every 15m", "1 times, the last: 12 entries"),
+        ("trim", "every 15m", "once, the last: 12 entries"),
     ]
 
 

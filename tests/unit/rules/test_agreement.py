@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from sentinel.core.notice.maintenance import Maintenance
 from sentinel.core.objective import ObjectiveState
 from sentinel.rules import Alert, Links, make_groups
 from sentinel.store.sqlite import SqliteStore
@@ -79,6 +81,28 @@ def busy(folder: Path) -> Run:
         if step == 800:
             run.go_away(90, killed=True)
     return finish(run)
+
+
+def worked_upon(folder: Path) -> Run:
+    """30 bad events of 3,000; for two minutes people work, and 1,200 more are bad."""
+    run = Run(folder)
+    run.look(0, 0)
+    for step in range(300):
+        if step == 150:
+            work(run)
+        run.look(9 if step < 30 else 10, int(step < 30))
+    return finish(run)
+
+
+def work(run: Run) -> None:
+    """A window from within one look until within another one."""
+    began = run.watch.clock.utcnow() + timedelta(seconds=1.0)
+    ended = began + timedelta(seconds=120.0)
+    times = (Maintenance("w", ("assignment",), "x", began, ended),)
+    run.watch.objectives.maintenance = lambda: times
+    for _ in range(24):
+        run.look(0, 50)
+    run.look(0, 0)
 
 
 def sparse(folder: Path) -> Run:
@@ -161,6 +185,26 @@ def test_ratio_and_budget_agree(folder: Path) -> None:
             "exp_samples": [{"labels": "{}", "value": 1}],
         }
         for expr, value in shares.items()
+    ]
+    assert ask(run, folder, asked, []) == ""
+
+
+def test_they_agree_over_maintenance(folder: Path) -> None:
+    """What was counted in it is in neither figure: 30 of 3,000 are bad, and not 1,230 of 4,200."""
+    run = worked_upon(folder / "state")
+    standing = run.watch.standing()
+    assert (standing.counts.bad, standing.counts.total) == (30, 3000)
+    assert run.series["late"][-1] == 1230
+    asked = [
+        {
+            "expr": f"abs(max({name}{{sloth_slo='in-time'}}) - {value}) < bool {POINTS}",
+            "eval_time": f"{run.minutes}m",
+            "exp_samples": [{"labels": "{}", "value": 1}],
+        }
+        for name, value in {
+            "slo:sli_error:ratio_rate30d": 0.01,
+            "slo:period_error_budget_remaining:ratio": standing.budget_left,
+        }.items()
     ]
     assert ask(run, folder, asked, []) == ""
 

@@ -11,6 +11,7 @@ from tools.rules import load_demo
 RULES = group_rules(load_demo())
 LOOP = "sentinel_event_loop_lag_seconds"
 STATUS = "sentinel_component_status"
+TOLD = "sentinel_notifications_total"
 
 
 def component(name: str, series: str, **more: str) -> Scene:
@@ -83,6 +84,12 @@ OURSELVES = Bench(
             {'sentinel_series_left_out{family="f"}': "9x20"}, {"family": "f"}, "9"
         ),
         "SentinelLogDropped": Scene({"sentinel_log_lines_dropped_total": "0+1x20"}, shown="2"),
+        "SentinelChannelFails": Scene(
+            {f'{TOLD}{{channel="dead",outcome="again"}}': "0+1x20"}, {"channel": "dead"}, "7"
+        ),
+        "SentinelNoticesLost": Scene(
+            {f'{TOLD}{{channel="odd",outcome="refused"}}': "0 0 3x18"}, {"channel": "odd"}, "3"
+        ),
     },
     {
         'sentinel_build_info{version="1"}': "1x20",
@@ -105,6 +112,13 @@ OURSELVES = Bench(
         "sentinel_standstills_total": "1x20",
         'sentinel_unclassified_errors_total{place="page"}': "3x20",
         "sentinel_log_lines_dropped_total": "4x20",
+        # A channel that stumbles and delivers, one that has nothing to do, one that was mended.
+        f'{TOLD}{{channel="rough",outcome="again"}}': "0+1x20",
+        f'{TOLD}{{channel="rough",outcome="delivered"}}': "0+1x20",
+        f'{TOLD}{{channel="kept",outcome="again"}}': "0+1x20",
+        f'{TOLD}{{channel="kept",outcome="renewed"}}': "0+1x20",
+        f'{TOLD}{{channel="idle",outcome="again"}}': "0x20",
+        f'{TOLD}{{channel="idle",outcome="refused"}}': "7x20",
     },
     always=frozenset({"SentinelWatchdog"}),
 )

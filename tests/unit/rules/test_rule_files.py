@@ -128,3 +128,41 @@ def test_command_writes_and_compares(tmp_path: Path, capsys: pytest.CaptureFixtu
     bad = [*command[:-1], str(tmp_path / "file")]
     assert main(bad) == 78
     assert "can't be written" in capsys.readouterr().err
+
+
+HOSTILE = r"""
+platform: "a{{ b }}\n\"c\\ $x <b>"
+links: {runbooks: "http://x/{{y}}", dashboards: "http://x/{{z"}
+components: {api: {}}
+checks:
+  - {name: api, component: api, kind: tcp, address: "127.0.0.1:9"}
+objectives:
+  - name: reach
+    check: api
+    sli: up
+    target: 99.9999999%
+    window: 1h
+    title: "{{{ $x }}\n\u202e<b> \"q\"'"
+    description: "ends with {{ $labels.x }} {{{{"
+    runbook: "../{{ nope"
+"""
+
+
+def test_what_people_wrote_is_no_template(tmp_path: Path) -> None:
+    """Braces, quotes, lines and what is invisible: Prometheus takes the rules, and an alert says
+    what was written.
+    """
+    (tmp_path / "checks.yaml").write_text(HOSTILE)
+    assert main(["--config", str(tmp_path), "rules", "--output", str(tmp_path)]) == 0
+    rules = [str(path) for path in (tmp_path / "rules").glob("*.yml")]
+    argv = [require_tool("promtool"), "check", "rules", *rules]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (tmp_path / "rules/objectives.yml").read_text()
+    groups = yaml.safe_load(text)["groups"]
+    alert = next(rule for group in groups for rule in group["rules"] if "alert" in rule)
+    assert alert["annotations"]["summary"].startswith('{{"{{{"}} $x }} \\u202e<b> "q"\'')
+    assert "the target is 99.9999999 %" in alert["annotations"]["description"]
+    assert alert["annotations"]["description"].endswith('{{"{{"}} $labels.x }} {{"{{{{"}}')
+    assert alert["annotations"]["runbook_url"].endswith("/..%2F%7B%7B%20nope")
+    assert alert["labels"]["sloth_service"].startswith('a{{"{{"}} b }}')

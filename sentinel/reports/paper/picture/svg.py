@@ -12,6 +12,7 @@ FILL = {
     "up": "#2c8a57",
     "degraded": "#b7791f",
     "down": "#c23b3b",
+    "maintenance": "#7a6bb0",
     "unobserved": "#a9b2bf",
     "unknown": "#7b8694",
     "accent": "#2f6db5",

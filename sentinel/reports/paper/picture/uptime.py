@@ -11,15 +11,21 @@ from sentinel.core.quantity import format_duration
 from sentinel.reports.paper.picture.svg import box, draw
 
 WIDTH, HEIGHT = 1000.0, 14.0
-_RISE = {"up": 0.35, "degraded": 0.7, "down": 1.0, "unobserved": 0.12, "unknown": 0.12}
+_RISE = {
+    "up": 0.35,
+    "degraded": 0.7,
+    "down": 1.0,
+    "maintenance": 0.22,
+    "unobserved": 0.12,
+    "unknown": 0.12,
+}
 """Share of the height: up is low, down is full, and what nobody saw is a line."""
+_STATES = ("up", "degraded", "down", "maintenance", "unobserved")
 
 
 def draw_uptime(uptime: Mapping[str, Any]) -> Markup:
     """The bar of one component."""
-    words = ", ".join(
-        f"{state} {_seconds(uptime[state])}" for state in ("up", "degraded", "down", "unobserved")
-    )
+    words = ", ".join(f"{state} {_seconds(uptime[state])}" for state in _STATES)
     parts = [
         _span(each["status"], each["offset"] * WIDTH, max(each["width"] * WIDTH, 2.0))
         for each in uptime["spans"]

@@ -10,7 +10,9 @@ from sentinel.adapters.network.tcp import unreachable
 def test_the_cause_is_said_in_the_words_of_the_system() -> None:
     """asyncio says `Connect call failed` for refused, unreachable and every other cause."""
     refused = OSError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 7480)")
-    assert unreachable(refused).message == "unreachable: Connection refused ('127.0.0.1', 7480)"
+    assert unreachable(refused).message == "unreachable: Connection refused (127.0.0.1:7480)"
     away = OSError(errno.EHOSTUNREACH, "Connect call failed ('10.0.0.9', 80)")
-    assert unreachable(away).message == "unreachable: No route to host ('10.0.0.9', 80)"
+    assert unreachable(away).message == "unreachable: No route to host (10.0.0.9:80)"
+    six = OSError(errno.ECONNREFUSED, "Connect call failed ('::1', 80, 0, 0)")
+    assert unreachable(six).message == "unreachable: Connection refused ([::1]:80)"
     assert unreachable(OSError("odd")).message == "unreachable: odd"

@@ -29,6 +29,14 @@ def test_what_no_server_would_say_is_unknown(text: str, prefix: str) -> None:
     assert error.message.startswith(prefix)
 
 
+def test_a_missing_name_says_how_it_is_written() -> None:
+    """In one line, without the statement that a caret would point at; names need their schema."""
+    text = 'relation "rows" does not exist\nLINE 1: select count(*) from rows\n             ^'
+    error = translate(psycopg.errors.UndefinedTable(text))
+    assert error.message == 'no such table or view: relation "rows" does not exist'
+    assert "with its schema" in error.guidance
+
+
 def test_who_hangs_up_is_down() -> None:
     """It is no garbage."""
     error = translate(psycopg.OperationalError("server closed the connection unexpectedly"))

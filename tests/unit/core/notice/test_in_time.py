@@ -255,6 +255,9 @@ def test_a_notice_says_it_in_one_line_and_then_the_rest():
         Telling(affair, "team", Tidings.RECOVERED, 2, "bus is healthy"), Letterhead("trial"), T0
     )
     assert over.title == "[trial] recovered: bus is healthy"
+    seen_to = Telling(affair, "team", Tidings.ACKNOWLEDGED, 2, "acknowledged by ada")
+    acked = write_notice(seen_to, Letterhead("trial"), T0)
+    assert acked.title == "[trial] acknowledged by ada: bus is down"
     assert over.text.startswith("bus is healthy\nit was: bus is down\n")
     assert over.labels == opened.labels
     assert over.link == ""

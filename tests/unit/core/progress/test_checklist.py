@@ -41,3 +41,10 @@ def test_a_document_without_boxes() -> None:
 def test_a_fence_that_is_never_closed_hides_the_rest() -> None:
     """As Markdown has it."""
     assert count_boxes("- [x] a\n~~~~\n- [ ] b\n~~~\n- [ ] c") == (1, 1)
+
+
+def test_a_line_without_end() -> None:
+    """Megabytes of blanks after a heading, or of a fence, are looked at as far as a line goes."""
+    text = f"# a{' ' * 4_000_000}x\n- [x] one\n{'`' * 4_000_000}\n- [ ] shown as code\n"
+    assert count_boxes(text) == (1, 1)
+    assert count_boxes(text, "a") is None

@@ -76,6 +76,39 @@ def test_seconds_by_status(name: str) -> None:
     assert sum(span.width for span in uptime.spans) == pytest.approx(1)
 
 
+WORKED_UPON = {
+    # name: (transitions, gaps, windows, (up, degraded, down, unobserved, maintenance))
+    "down within it is no down": ([(30, UP, DOWN), (40, DOWN, UP)], [], [(20, 50)], (70, 0, 0, 0, 30)),
+    "down before and after it is": (
+        [(10, UP, DOWN), (60, DOWN, UP)], [], [(20, 50)], (50, 0, 20, 0, 30),
+    ),
+    "a gap within it is maintenance": ([], [(30, 60)], [(20, 50)], (60, 0, 0, 10, 30)),
+    "two of them": ([(15, UP, DEGRADED)], [], [(10, 20), (80, 100)], (10, 60, 0, 0, 30)),
+    "the whole of it": ([(30, UP, DOWN)], [], [(0, 100)], (0, 0, 0, 0, 100)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WORKED_UPON)
+def test_maintenance_is_a_share_of_its_own(name: str) -> None:
+    """Whatever was seen in it: neither up nor down, and no second is counted twice or left out."""
+    changes, gaps, windows, expected = WORKED_UPON[name]
+    uptime = measure_uptime(
+        "c",
+        Period(T0, at(100)),
+        [Transition("c", "component", old, new, at(when), "") for when, old, new in changes],
+        [Gap(at(began), at(ended), "") for began, ended in gaps],
+        changes[-1][2] if changes else UP,
+        at(-50),
+        [(at(began), at(ended)) for began, ended in windows],
+    )
+    shares = (uptime.up, uptime.degraded, uptime.down, uptime.unobserved, uptime.maintenance)
+    assert shares == expected
+    assert sum(shares) == 100
+    observed = uptime.up + uptime.degraded + uptime.down
+    assert uptime.up_ratio == (uptime.up / observed if observed else None)
+    assert sum(span.width for span in uptime.spans) == pytest.approx(1)
+
+
 def test_bar_is_bounded() -> None:
     """A component that flaps ten thousand times gives a bar of a bounded number of pieces, and
     exact seconds.

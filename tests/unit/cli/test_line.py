@@ -1,0 +1,52 @@
+"""What is typed beside a command: on one line, visible, bounded."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from pathlib import Path
+
+import pytest
+
+from sentinel.cli import main
+from sentinel.cli.line import MAX_LINE, one_line
+from sentinel.store.sqlite import SqliteStore
+
+
+def test_a_line_hides_nothing() -> None:
+    """Lines are joined; what moves a cursor or turns a line around is written out."""
+    assert one_line("ada\n\x1b[31m \u202e<b>\udcff") == "ada \\u001b[31m \\u202e<b>\\udcff"
+    assert one_line("x" * MAX_LINE) == "x" * MAX_LINE
+
+
+def test_a_line_is_bounded(capsys: pytest.CaptureFixture[str]) -> None:
+    """What no table has room for is a mistake of whoever typed it: exit code 64, and no effect."""
+    with pytest.raises(ArgumentTypeError, match="more than"):
+        one_line("x" * (MAX_LINE + 1))
+    with pytest.raises(SystemExit, match="64"):
+        main(["incident", "note", "I1", "hi", "--by", "x" * 9999])
+    assert "argument --by: has 9999 characters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("incident", "note", "\udcff", "hi"),
+        ("incident", "show", "\udcff"),
+        ("incident", "ack", "\udcff"),
+        ("silence", "end", "\udcff"),
+        ("maintenance", "end", "\udcff"),
+        ("report", "recovery", "--incident", "\udcff"),
+        ("report", "recovery", "--from", "0001-01-01T00:00+14:00"),
+        ("report", "recovery", "--from", "9999-12-31T23:59-14:00"),
+        ("report", "recovery", "--from", "0001-01-01"),
+        ("report", "recovery", "--from", "1h", "--to", "2h"),
+    ],
+    ids=str,
+)
+def test_bytes_that_are_no_name(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An id of any bytes is one that nobody knows, and an instant beyond the calendar is none."""
+    SqliteStore(tmp_path).close()
+    assert main(["--config", "/nowhere", "--state", str(tmp_path), *words]) == 64
+    assert "remedy: " in capsys.readouterr().err
