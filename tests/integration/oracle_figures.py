@@ -45,12 +45,25 @@ def seen_spans(history: History, began: int, ended: int) -> list[tuple[int, int]
 def find_uptime(history: History, life: Life, began: int, ended: int) -> dict[str, int]:
     """Seconds up, degraded, down, unobserved: they sum up to the period."""
     found = dict.fromkeys(("up", "degraded", "down"), 0)
-    stretches = list(_list_stretches(life))
+    worked = _list_worked(history, life, began, ended)
     for low, high in seen_spans(history, began, ended):
-        for since, until, status in stretches:
+        for since, until, status in _list_stretches(life):
             if status in found:
-                found[status] += max(0, min(high, until) - max(low, since))
+                first, last = max(low, since), min(high, until)
+                planned = sum(max(0, min(last, b) - max(first, a)) for a, b in worked)
+                found[status] += max(0, last - first) - planned
+    found["maintenance"] = sum(b - a for a, b in worked)
     return found | {"unobserved": ended - began - sum(found.values())}
+
+
+def _list_worked(history: History, life: Life, began: int, ended: int) -> list[tuple[int, int]]:
+    """When people worked on it within a period, seen or not; overlapping times as one."""
+    found: list[tuple[int, int]] = []
+    for low, high in sorted((a, b) for name, a, b in history.worked if name == life.name):
+        first, last = max(low, began, found[-1][1] if found else began), min(high, ended)
+        if first < last:
+            found.append((first, last))
+    return found
 
 
 def _list_stretches(life: Life) -> Iterator[tuple[int, int, str]]:
@@ -153,7 +166,7 @@ def _complain_of_uptime(
         found = {word: told[name][word] for word in wanted}
         if found != wanted:
             yield f"uptime of {name}: {found}, not {wanted}"
-        observed = ended - began - wanted["unobserved"]
+        observed = wanted["up"] + wanted["degraded"] + wanted["down"]
         ratio = wanted["up"] / observed if observed else None
         if told[name]["up_ratio"] != ratio:
             yield f"up_ratio of {name}: {told[name]['up_ratio']}, not {ratio}"
@@ -161,7 +174,7 @@ def _complain_of_uptime(
         name
         for name, life in lives.items()
         if (spent := find_uptime(history, life, began, ended))["up"] > 0
-        and not spent["down"] + spent["degraded"]
+        and not spent["down"] + spent["degraded"] + spent["maintenance"]
     }
     if set(facts["unaffected"]) != quiet:
         yield f"unaffected {facts['unaffected']}, not {sorted(quiet)}"

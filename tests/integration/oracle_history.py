@@ -16,8 +16,10 @@ from sentinel.core.component.incident import Event
 from sentinel.core.fault import Fault, StandingFault, Status
 from sentinel.core.model import Attempt, Incident, IncidentState, Transition
 from sentinel.core.moment import Moment, write_moment
+from sentinel.core.notice.maintenance import Maintenance
 from sentinel.store import BEAT, Changes, CheckView, ComponentView, Gap, Retention, Sample, sqlite
-from sentinel.store.document import write_instant
+from sentinel.store.document import write, write_instant
+from sentinel.store.notices import MAINTENANCE_KEY, PlannedMaintenance
 from sentinel.store.sqlite import SqliteStore
 
 NOW = datetime(2026, 3, 10, 6, 30, tzinfo=UTC)
@@ -88,6 +90,8 @@ class History:
     faults: list[StoodFault]
     counted: Counted
     period: Span
+    worked: list[tuple[str, int, int]]
+    """Maintenance: of whom, from when to when."""
     forgotten: int | None
     """Before which second the retention has forgotten."""
 
@@ -127,8 +131,17 @@ class Author:
         forgotten = dice.choice([None, None, dice.randrange(watched, LENGTH // 2 + 1)])
         return History(
             self.seed, watched, phase, beat, gaps, lives, episodes, faults, counted,
-            self._make_period(), forgotten,
+            self._make_period(), self._make_maintenance(lives), forgotten,
         )  # fmt: skip
+
+    def _make_maintenance(self, lives: list[Life]) -> list[tuple[str, int, int]]:
+        found = []
+        for _ in range(self.dice.choice([0, 0, 1, 3])):
+            began = self.dice.randrange(LENGTH)
+            ended = min(LENGTH, began + self.dice.choice([1, 600, 30_000]))
+            found.append((self.dice.choice(lives).name, began, ended))
+            self.edges += [began, ended]
+        return found
 
     def _make_gaps(self, watched: int, beat: int) -> list[Span]:
         found = []
@@ -245,6 +258,10 @@ def keep(history: History, store: SqliteStore) -> None:
 
 
 def _meta(history: History) -> dict[str, str]:
+    times = [
+        Maintenance("work", (name,), "new disk", instant(a), instant(b), instant(b))
+        for name, a, b in history.worked
+    ]
     beat = instant(history.beat)
     stopped = beat.isoformat() if history.phase == "stopped" else ""
     return {
@@ -253,6 +270,7 @@ def _meta(history: History) -> dict[str, str]:
         "started": write_instant(instant(history.watched)),
         BEAT: write_moment(Moment(beat, "", None)),
         "stopped": stopped,
+        MAINTENANCE_KEY: write(PlannedMaintenance(tuple(times))),
     }
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -18,6 +20,13 @@ from sentinel.store.sqlite import SqliteStore
 from tests.integration.oracle_figures import complain_of
 from tests.integration.oracle_history import LENGTH, NOW, Author, History, instant, keep
 from tests.integration.oracle_objectives import complain_of_objectives, live, write_tale
+from tests.integration.oracle_plan import (
+    LOOKS,
+    complain_of_gate,
+    complain_of_plan,
+    write_files,
+    write_plan,
+)
 
 CONFIGURATION = """
 platform: oracle
@@ -65,7 +74,7 @@ def _words(report: str, history: History) -> Iterator[str]:
         yield from ("--from", began.isoformat(), "--to", ended.isoformat())
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(12))
 def test_history(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every figure is the one that follows from what happened."""
     assert check_history(seed, tmp_path, capsys) == []
@@ -81,14 +90,34 @@ def check_objectives(seed: int, folder: Path, capsys: pytest.CaptureFixture[str]
     return [f"seed {seed}: {complaint}" for complaint in complain_of_objectives(tale, told)]
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(12))
 def test_objectives(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """State, ratio, budget, burn rates, forecast and alarm are those of exact fractions."""
     assert check_objectives(seed, tmp_path, capsys) == []
 
 
+def check_plan(seed: int, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Look some times at the checklists of a plan, and complain of every figure that is another."""
+    tasks = write_plan(seed)
+    SqliteStore(folder).close()
+    for look, second in enumerate(LOOKS):
+        write_files(tasks, folder, look)
+        at = NOW + timedelta(seconds=second)
+        with patch.object(reporting, "read_moment_now", return_value=Moment(at, "", None)):
+            progress = ask(folder, capsys, "report", "progress")
+    found = complain_of_plan(tasks, progress)
+    gate = complain_of_gate(tasks, ask(folder, capsys, "report", "readiness"))
+    return [f"seed {seed}: {complaint}" for complaint in (*found, *gate)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_plan(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Shares, the time that is left, the critical path and the gate follow from what was seen."""
+    assert check_plan(seed, tmp_path, capsys) == []
+
+
 @pytest.mark.nightly
-@pytest.mark.parametrize("check", [check_history, check_objectives])
+@pytest.mark.parametrize("check", [check_history, check_objectives, check_plan])
 def test_many(
     check: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
