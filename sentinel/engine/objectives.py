@@ -90,12 +90,12 @@ class _Source:
         self.fresh += counts
         self.changed |= bool(counts.total or counts.good)
 
-    def leave_out(self, counts: Counts, now: datetime) -> None:
-        """What may have happened in maintenance. No slice goes on over it, or a part of the slice
-        would be taken for a time of which nothing is in it.
+    def leave_out(self, now: datetime) -> None:
+        """A look may have seen maintenance. No slice goes on over it, or a part of the slice would be
+        taken for a time of which nothing is in it. Nothing is to be written: when a kill comes, the
+        look after it counts from what was written last, and is left out as well.
         """
         self.end_slice(now, cut=True)
-        self.changed |= bool(counts.total or counts.good)  # the counters have moved on
         self.seen = None
 
     def end_slice(self, now: datetime, *, cut: bool = False) -> None:
@@ -207,7 +207,7 @@ class Objectives:
             counts = self._count(source, watched, result)
             counts += Counts(seen=self._count_time(source, watched, result))
             if was_worked_upon(self.maintenance(), component, since, now):
-                source.leave_out(counts, now)
+                source.leave_out(now)
             elif counts:
                 source.add(counts, now)
 
