@@ -219,3 +219,11 @@ def test_summary_is_made_of_the_figures(incident_store: SqliteStore) -> None:
     assert lines[0].startswith("agent-1 was down 1 min 20 s; bus was degraded 20.0 s.")
     assert any("messages lost before they were read 7 to 11" in line for line in lines)
     assert any(line.startswith("Sentinel acted once (1 succeeded)") for line in lines)
+
+
+def test_the_summary_of_one_incident_says_since_when_it_counts(incident_store: SqliteStore) -> None:
+    """Uptime is told over a day: an earlier failure is in it, and must not look like this one."""
+    facts = told(incident_store, 1200)
+    assert facts.period is not None
+    since = f"Since {facts.period.began:%Y-%m-%d %H:%M:%S} UTC, other failures included: "
+    assert facts.summary[0].startswith(since)
