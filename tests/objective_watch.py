@@ -44,9 +44,8 @@ class Watch:
         """Whatever was not written is gone."""
         self.aims = objectives or self.aims
         self.metrics = Metrics(self.clock.monotonic)
-        self.objectives = Objectives(
-            self.metrics, self.clock.utcnow, self.clock.monotonic, self.maintenance
-        )
+        self.objectives = Objectives(self.metrics, self.clock.utcnow, self.clock.monotonic)
+        self.objectives.heed(self.maintenance)
         self.follow(*self.aims)
 
     def follow(self, *objectives: Objective) -> None:

@@ -121,7 +121,7 @@ def make_notifying(
 ) -> Notifying:
     """Wire it; nothing runs yet. `orders` are those that concern no notices."""
     notifier = Notifier(store, engine.recorder, metrics, engine.picture, utcnow)
-    engine.objectives.maintenance = notifier.list_maintenance
+    engine.objectives.heed(notifier.list_maintenance)
     more = notice_orders(engine, notifier, configuration, utcnow, url, aside)
     dispatcher = Dispatcher(
         store, engine.recorder, metrics, notifier, upkeep, {**orders, **more}, utcnow

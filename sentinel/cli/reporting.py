@@ -21,12 +21,15 @@ from sentinel.reports.paper.render import EVERY_FORMAT, FORMATS
 from sentinel.reports.paper.write import write_report
 from sentinel.store import show_time
 
+READINESS = "readiness"
+"""The report that is a verdict on what the configuration requires."""
+
 
 def report(arguments: Arguments) -> int:
     """`sentinel report`"""
     folder, store = open_store(arguments, writable=True)
     now = show_time(store, read_moment_now())
-    configuration = _find_configuration(arguments.config)
+    configuration = _find_configuration(arguments.config, arguments.kind)
     request = make_request(
         configuration,
         incident=arguments.incident,
@@ -41,7 +44,7 @@ def report(arguments: Arguments) -> int:
         print_json(facts)
         return _find_code(facts)
     output = arguments.output or folder / REPORTS
-    templates = arguments.templates
+    templates = _find_templates(arguments.templates)
     if templates is None and configuration is not None:
         templates = configuration.report_templates
     formats = EVERY_FORMAT if arguments.pdf else FORMATS
@@ -68,9 +71,21 @@ def _refuse_both(request: ReportRequest) -> None:
         raise UsageError("a report is about an incident or a period", "leave one of them out")
 
 
-def _find_configuration(path: Path) -> Configuration | None:
-    """What is configured here, when that can be read: a report is made all the same."""
+def _find_templates(folder: Path | None) -> Path | None:
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}", "name one that is there with --templates")
+    return None if folder is None else folder.absolute()
+
+
+def _find_configuration(path: Path, kind: str) -> Configuration | None:
+    """What is configured here. Where it can't be read a report is made all the same, of what the
+    state has; a gate is none without its requirements. Raises ConfigurationError for that.
+    """
     try:
         return load(path)
     except ConfigurationError:
+        if kind == READINESS:
+            raise
+        told = "the configuration can't be read: the report knows neither targets nor milestones"
+        print(f"sentinel: {told}\n  remedy: `sentinel validate` says why", file=sys.stderr)
         return None

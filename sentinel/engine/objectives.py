@@ -90,12 +90,12 @@ class _Source:
         self.fresh += counts
         self.changed |= bool(counts.total or counts.good)
 
-    def leave_out(self, counts: Counts, now: datetime) -> None:
-        """What may have happened in maintenance. No slice goes on over it, or a part of the slice
-        would be taken for a time of which nothing is in it.
+    def leave_out(self, now: datetime) -> None:
+        """A look may have seen maintenance. No slice goes on over it, or a part of the slice would be
+        taken for a time of which nothing is in it. Nothing is to be written: when a kill comes, the
+        look after it counts from what was written last, and is left out as well.
         """
         self.end_slice(now, cut=True)
-        self.changed |= bool(counts.total or counts.good)  # the counters have moved on
         self.seen = None
 
     def end_slice(self, now: datetime, *, cut: bool = False) -> None:
@@ -155,7 +155,7 @@ class Objectives:
     metrics: Metrics
     utcnow: Callable[[], datetime]
     monotonic: Callable[[], float]
-    maintenance: Callable[[], Sequence[Maintenance]] = tuple
+    _maintenance: Callable[[], Sequence[Maintenance]] = tuple
     """Every time of maintenance that is known now."""
     _sources: dict[str, _Source] = field(default_factory=dict)
     _of_check: dict[str, list[_Source]] = field(default_factory=dict)
@@ -164,6 +164,10 @@ class Objectives:
     """Where they stood when it was written last."""
     _settled: float = float("-inf")
     _written: float = float("-inf")
+
+    def heed(self, maintenance: Callable[[], Sequence[Maintenance]]) -> None:
+        """Leave out what lies in the times that `maintenance` gives: all that are known."""
+        self._maintenance = maintenance
 
     # -- which there are --------------------------------------------------------------------------
 
@@ -206,8 +210,8 @@ class Objectives:
             since = min(source.tally.at or result.started, result.started, now)
             counts = self._count(source, watched, result)
             counts += Counts(seen=self._count_time(source, watched, result))
-            if was_worked_upon(self.maintenance(), component, since, now):
-                source.leave_out(counts, now)
+            if was_worked_upon(self._maintenance(), component, since, now):
+                source.leave_out(now)
             elif counts:
                 source.add(counts, now)
 
@@ -308,6 +312,6 @@ class Objectives:
             return source.count_since(now - timedelta(seconds=window))
 
         since = now - timedelta(seconds=objective.window)
-        spans = find_spans(self.maintenance(), objective.component, since, now)
+        spans = find_spans(self._maintenance(), objective.component, since, now)
         worked = sum(((ended - began).total_seconds() for began, ended in spans), 0.0)
         return replace(judge(objective, count, now), maintenance=worked)

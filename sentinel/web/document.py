@@ -168,7 +168,7 @@ def _tell_state(incident: Incident, now: datetime) -> str:
     """
     opened, recovered = incident.opened, incident.recovered
     if incident.closed is not None:
-        return f"closed, lasted {_span(opened, incident.closed)}"
+        return f"closed, lasted {_span(opened, recovered or incident.closed)}"
     if recovered is None and incident.settled is not None:
         works = f"works again for {_span(incident.settled, now)}"
         return f"{incident.state.value} for {_span(opened, now)}, {works}"

@@ -34,6 +34,14 @@ checks:
   - {{name: other, kind: tcp, component: other, every: 10s, address: "127.0.0.1:{port}"}}
 """
 
+WORKED_UPON = """
+objectives:
+  - {name: web-up, check: web, sli: up, target: 90%, window: 1h}
+  - {name: other-up, check: other, sli: up, target: 90%, window: 1h}
+maintenance:
+  - {name: move, components: [web], reason: new racks, from: "2020-01-01T00:00Z", until: "2099-01-01T00:00Z"}
+"""
+
 
 class Trial:
     """A daemon, a receiver, and a port that nobody listens on at first."""
@@ -211,3 +219,26 @@ async def test_a_reload_takes_channels_in(tmp_path: Path, monkeypatch: pytest.Mo
             assert len(keys) == 1
         finally:
             await given.daemon.stop()
+
+
+async def test_what_is_worked_upon_is_no_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the very first look on: a window of the configuration leaves out one component, not both."""
+    async with trial(tmp_path, monkeypatch) as given:
+        path = given.config / "a.yaml"
+        path.write_text(path.read_text().replace("10s", "500ms") + WORKED_UPON)
+        await given.start()
+        try:
+            watched = given.daemon.engine.picture
+            await given.until(lambda: watched.check("web").runs > 2 and watched.check("other").runs)
+        finally:
+            await given.daemon.stop()
+        capsys.readouterr()
+        await given.run("objectives", "--json")
+        found = {each["name"]: each for each in json.loads(capsys.readouterr().out)["objectives"]}
+        assert (found["web-up"]["events"], found["other-up"]["events"] > 0) == (0, True)
+        assert found["other-up"]["maintenance"] == 0
+        assert found["web-up"]["maintenance"] == 3600
+        await given.run("objectives")
+        assert "1 h of maintenance left out" in capsys.readouterr().out

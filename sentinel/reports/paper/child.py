@@ -36,7 +36,7 @@ def generate_apart(sheet: ReportSheet, facts: Mapping[str, Any], seconds: float)
         "report": sheet.report,
         "form": sheet.form,
         "shipped": str(sheet.shipped),
-        "own": str(sheet.own),
+        "own": str(sheet.own.absolute()) if sheet.own is not None else "",
         "seconds": seconds,
         "facts": facts,
     }

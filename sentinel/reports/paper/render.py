@@ -20,7 +20,7 @@ from sentinel.reports import find_report
 from sentinel.reports.paper.child import generate_apart
 from sentinel.reports.paper.inert import write_json
 from sentinel.reports.paper.pdf import PdfUnavailable, make_pdf
-from sentinel.reports.paper.templates import ReportSheet, TemplateBroken, generate
+from sentinel.reports.paper.templates import ReportSheet, TemplateBroken, generate, refuse_odd
 
 FORMATS = ("md", "html", "json")
 """What is always made."""
@@ -95,6 +95,7 @@ def _maker(sheet: ReportSheet) -> Make:
         return write_json
     if sheet.own is None:
         return partial(generate, sheet)
+    refuse_odd(sheet)
     end = time.monotonic() + MAX_SECONDS
     return lambda facts: generate_apart(sheet, facts, end - time.monotonic())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ MAX_RENDERED = 16 * 1024 * 1024
 LOOP = "is there a loop in a loop?"
 FAULTS = (
     TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError, MemoryError,
+    OSError,
 )  # fmt: skip
 """What a template can raise."""
 
@@ -58,6 +60,15 @@ class ReportSheet:
         """Where it is."""
         own = self.own / self.name if self.own is not None else None
         return own if own is not None and own.is_file() else self.shipped / self.name
+
+
+def refuse_odd(sheet: ReportSheet) -> None:
+    """Raises TemplateBroken where a folder, a pipe or a link that leads nowhere has the name of a
+    template: whoever put it there means something by it.
+    """
+    own = sheet.own / sheet.name if sheet.own is not None else None
+    if own is not None and os.path.lexists(own) and not own.is_file():
+        raise TemplateBroken(f"{own} is no file", "remove it so that the shipped one is used")
 
 
 def generate(sheet: ReportSheet, facts: Mapping[str, Any]) -> str:

@@ -84,7 +84,7 @@ def forget_reports(folder: Path, before: datetime, most: int = 100) -> int:
 def _write(texts: Mapping[str, str | bytes], folder: Path, stem: str) -> list[Path]:
     """Whole files or none under a name that is free: a reader never sees half a report."""
     number, name = 1, stem
-    while any((folder / f"{name}.{form}").exists() for form in texts):
+    while not _take_name(folder, name, list(texts)):
         number += 1
         name = f"{stem}-{number}"
     paths = []
@@ -95,3 +95,18 @@ def _write(texts: Mapping[str, str | bytes], folder: Path, stem: str) -> list[Pa
         draft.rename(path)
         paths.append(path)
     return paths
+
+
+def _take_name(folder: Path, name: str, forms: Sequence[str]) -> bool:
+    """Whether a name is ours: another process may write a report in the same second. The draft that
+    is renamed last holds it until then.
+    """
+    draft = folder / f".{name}.{forms[-1]}.draft"
+    try:
+        draft.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    if any((folder / f"{name}.{form}").exists() for form in forms):
+        draft.unlink()
+        return False
+    return True

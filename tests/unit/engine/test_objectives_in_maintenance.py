@@ -30,7 +30,7 @@ def work(watch: Watch, began: float, ended: float, component: str = "assignment"
     first, last = (now + timedelta(seconds=each) for each in (began, ended))
     time = Maintenance("w", (component,), "x", first, last)
     watch.maintenance = lambda: (time,)
-    watch.objectives.maintenance = watch.maintenance
+    watch.objectives.heed(watch.maintenance)
 
 
 def counted(watch: Watch, name: str = "in-time") -> tuple[float, float]:

@@ -269,3 +269,11 @@ def test_a_total_that_went_back_is_none_since_the_watch_began(incident_store: Sq
     facts = told(incident_store, 1200, began=at(0))
     twice = next(each for each in facts.impact if each.name == "canaries duplicated")
     assert (twice.low, "went back" in twice.basis) == (None, True)
+
+
+def test_the_summary_of_one_incident_says_since_when_it_counts(incident_store: SqliteStore) -> None:
+    """Uptime is told over a day: an earlier failure is in it, and must not look like this one."""
+    facts = told(incident_store, 1200)
+    assert facts.period is not None
+    since = f"Since {facts.period.began:%Y-%m-%d %H:%M:%S} UTC, other failures included: "
+    assert facts.summary[0].startswith(since)

@@ -45,7 +45,13 @@ PROGRESS = {
 WORDS = {
     "detection, response, recovery time": ["Detection time", "Response time", "Recovery time"],
     "what was not affected": ["Not affected"],
-    "uptime in four parts": ["Up for", "Degraded for", "Down for", "Unobserved for"],
+    "uptime in five parts": [
+        "Up for",
+        "Degraded for",
+        "Down for",
+        "Maintenance for",
+        "Unobserved for",
+    ],
     "data loss of a log": ["before", "after"],
     "priority, owner, command": ["Priority", "Owner", "Command"],
 }

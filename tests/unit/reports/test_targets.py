@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -84,3 +85,13 @@ def test_nothing_is_drawn_of_what_is_not_claimed(store: SqliteStore) -> None:
     standing = judge(store, "few")
     assert standing.budget_left is None
     assert not [each for each in told(store).trends if "error budget" in each.name]
+
+
+def test_what_is_left_out_as_maintenance_is_said(store: SqliteStore) -> None:
+    """Beside the figure that it is not in, in every report that tells targets."""
+    standing = replace(judge(store, "met"), maintenance=600.0)
+    store.commit(Changes(standings={"delivery": standing}))
+    request = ReportRequest(kinds=load_kinds(), began=at(600))
+    for name in ("recovery", "progress", "shift", "daily"):
+        (target,) = collect(store, name, at(1200), request)["targets"]
+        assert "observed, 10 min of maintenance left out;" in target["actual"]["basis"], name

@@ -99,7 +99,7 @@ def work(run: Run) -> None:
     began = run.watch.clock.utcnow() + timedelta(seconds=1.0)
     ended = began + timedelta(seconds=120.0)
     times = (Maintenance("w", ("assignment",), "x", began, ended),)
-    run.watch.objectives.maintenance = lambda: times
+    run.watch.objectives.heed(lambda: times)
     for _ in range(24):
         run.look(0, 50)
     run.look(0, 0)

@@ -18,6 +18,7 @@ from sentinel.core.notice.maintenance import (
     find_spans,
     follow_windows,
     last_end,
+    was_worked_upon,
 )
 from sentinel.core.notice.retry import (
     Miss,
@@ -270,3 +271,23 @@ def test_names_in_a_notice_neither_hide_nor_move():
     assert "\n" not in notice.title
     assert not {"\x1b", "\r", "\u202e"} & set(notice.title + notice.text)
     assert (len(notice.title), len(notice.text)) == (200, 2000)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "is_touched"),
+    [
+        (0, 9.9, False),
+        (0, 10, True),  # its first instant is within
+        (12, 12, True),
+        (0, 100, True),
+        (19.9, 30, True),
+        (20, 30, False),  # its last one is not
+    ],
+)
+def test_what_may_have_happened_in_maintenance(
+    since: float, until: float, *, is_touched: bool
+) -> None:
+    """Any instant of the time that an event may be of; of the components that it names."""
+    known = [Maintenance("w", ("bus*",), "x", at(10), at(60), ended=at(20))]
+    assert was_worked_upon(known, "bus-a", at(since), at(until)) is is_touched
+    assert not was_worked_upon(known, "web", at(since), at(until))

@@ -271,3 +271,30 @@ def test_folder_that_cannot_be_written(incident_store: SqliteStore, tmp_path: Pa
     with pytest.raises(StateError, match="can't be written"):
         write_report(incident_store, "progress", LATER, tmp_path / "file")
     assert incident_store.reports() == []
+
+
+def test_what_has_the_name_of_a_template_and_is_none(
+    incident_store: SqliteStore, tmp_path: Path
+) -> None:
+    """A folder or a link in a circle is named, and not passed over for the shipped template."""
+    (tmp_path / "progress.md.j2").mkdir()
+    (tmp_path / "progress.html.j2").symlink_to("progress.html.j2")
+    rendered = render("progress", collect(incident_store, "progress", LATER), templates=tmp_path)
+    assert set(rendered.texts) == {"json"}
+    assert [each.message for each in rendered.problems] == [
+        f"{tmp_path}/progress.md.j2 is no file",
+        f"{tmp_path}/progress.html.j2 is no file",
+    ]
+
+
+def test_a_name_that_somebody_else_writes_under(
+    incident_store: SqliteStore, tmp_path: Path
+) -> None:
+    """Two processes in the same second: the draft of one holds its name, the other gets the next."""
+    stem = f"progress-{LATER:%Y%m%dT%H%M%SZ}"
+    (tmp_path / f".{stem}.json.draft").touch()
+    paths, _ = write_report(incident_store, "progress", LATER, tmp_path)
+    assert {path.name for path in paths} == {f"{stem}-2.{form}" for form in ("md", "html", "json")}
+    assert {path.name for path in tmp_path.iterdir() if path.suffix == ".draft"} == {
+        f".{stem}.json.draft"
+    }

@@ -31,13 +31,20 @@ def at(seconds: float) -> str:
 
 
 def uptime(name: str = "agent-1") -> dict[str, Any]:
-    states = (("up", 0.5), ("unobserved", 0.1), ("down", 0.1), ("degraded", 0.1), ("up", 0.2))
+    states = (
+        ("up", 0.5),
+        ("unobserved", 0.1),
+        ("down", 0.1),
+        ("degraded", 0.1),
+        ("maintenance", 0.1),
+        ("up", 0.1),
+    )
     spans, offset = [], 0.0
     for status, width in states:
         spans.append({"status": status, "offset": offset, "width": width})
         offset += width
-    seconds = {"up": 70.0, "degraded": 10.0, "down": 10.0, "unobserved": 10.0}
-    return {"component": name, "spans": spans, **seconds}
+    seconds = {state: 10.0 for state, _ in states}
+    return {"component": name, "spans": spans, **seconds, "up": 60.0}
 
 
 def timeline(text: str = "restart 1 of 3") -> dict[str, Any]:
@@ -118,10 +125,10 @@ def test_hostile_names_stay_text(name: str) -> None:
 def test_how_bad_it_was_is_a_height() -> None:
     """On paper without colour each state differs from the others."""
     heights = []
-    for state in ("up", "degraded", "down", "unobserved"):
+    for state in ("up", "degraded", "down", "maintenance", "unobserved"):
         (rect,) = ElementTree.fromstring(str(draw_key(state))).iter(f"{SVG}rect")
         heights.append(float(rect.get("height", "0")))
-    assert len(set(heights)) == 4
+    assert len(set(heights)) == 5
     assert max(heights) == heights[2]
 
 
