@@ -27,6 +27,8 @@ LENGTH = 172_800
 """Seconds that a history lasts."""
 SHOWN = ("up", "degraded", "down", "unknown")
 PHASES = ("running", "quiet", "stopped")
+CLOCK_STEP = 5000
+"""Seconds by which the wall clock is set while faults stand."""
 Span = tuple[int, int]
 
 
@@ -231,6 +233,8 @@ def keep(history: History, store: SqliteStore) -> None:
             faults=[_fault(each) for each in history.faults],
         )
     )
+    # The clock is set: what stands has stood as long as before, by the new one.
+    store.commit(Changes(clock_step=timedelta(seconds=CLOCK_STEP)))
     for each in history.episodes:
         for n, (at, verdict) in enumerate(each.attempts, 1):
             store.claim_attempt(
@@ -340,6 +344,7 @@ def _samples(history: History) -> list[Sample]:
 
 
 def _fault(each: StoodFault) -> StandingFault:
+    began = instant(each.began - (CLOCK_STEP if each.ended is None else 0))
     fault = Fault("lost", {"path": each.subject}, Status.DOWN, "lost")
     ended = None if each.ended is None else instant(each.ended)
-    return StandingFault("canary", each.component, fault, instant(each.began), Status.DOWN, ended)
+    return StandingFault("canary", each.component, fault, began, Status.DOWN, ended)

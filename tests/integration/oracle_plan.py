@@ -110,10 +110,12 @@ def find_longest(tasks: list[Task]) -> float:
 
 
 def list_behind(known: dict[str, Task], name: str) -> set[str]:
-    """What it needs, and what is behind that where that is over: it is on no path itself."""
+    """What it needs, and what is behind that where that takes no time that anybody knows: it is on
+    no path itself.
+    """
     found = set(known[name].needs)
     for need in known[name].needs:
-        if known[need].ratio >= 1:
+        if not known[need].seconds:
             found |= list_behind(known, need)
     return found
 
