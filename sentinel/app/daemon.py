@@ -316,7 +316,8 @@ class Daemon:
 
     async def _follow_clock(self, step: float) -> None:
         """What is known happened as long ago as before: only its time has another name now."""
-        changes = Changes(clock_step=timedelta(seconds=step))
+        beat = {BEAT: write_moment(self.clock.moment())}  # by it commands read what follows
+        changes = Changes(clock_step=timedelta(seconds=step), meta=beat)
         for watched in self.engine.picture.follow_clock(step):
             self.engine.views.show_check(watched, changes)
             changes.health[watched.check.name] = watched.health

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sentinel.cli.line import legible, one_line
+from sentinel.cli.line import legible, one_line, some
 
 
 class Argument:
@@ -330,7 +330,7 @@ COMMANDS = (
         "maintenance list",
         "telling.maintenance_list",
         "list maintenance that is on or was, newest first",
-        Argument("--limit", type=int, default=50, metavar="N", help="so many rows (default 50)"),
+        Argument("--limit", type=some, default=50, metavar="N", help="so many rows (default 50)"),
     ),
     Command(
         "maintenance end",
@@ -472,7 +472,7 @@ COMMANDS = (
         "audit list",
         "auditing.audit_list",
         "list the audit log, newest first",
-        Argument("--limit", type=int, default=100, metavar="N", help="so many rows (default 100)"),
+        Argument("--limit", type=some, default=100, metavar="N", help="so many rows (default 100)"),
     ),
     Command(
         "audit verify",

@@ -8,6 +8,10 @@ from sentinel.app.ruling import write_rules
 from sentinel.cli.place import Arguments, print_json
 from sentinel.config import load
 from sentinel.errors import StateError, UsageError
+from sentinel.strict.file import UnreadableFile, read_regular_file
+
+MAX_FILE = 64 << 20
+"""Bytes: rules that are larger are not ours."""
 
 STALE = 1
 """Exit code of `--check` when a file is not as it would be written."""
@@ -31,9 +35,11 @@ def rules(arguments: Arguments) -> int:
 
 
 def _read(folder: Path | None, name: str) -> str | None:
+    if folder is None:
+        return None
     try:
-        return (folder / name).read_text() if folder is not None else None
-    except (OSError, UnicodeDecodeError):
+        return read_regular_file(folder / name, MAX_FILE).data.decode()
+    except (UnreadableFile, OSError, UnicodeDecodeError):
         return None
 
 
@@ -42,6 +48,8 @@ def _write(folder: Path, files: dict[str, str]) -> None:
         path = folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not path.is_file():  # to open a pipe waits for its reader
+                raise StateError(f"{path} is no file", "remove it, or name another folder")
             path.write_text(text)
         except OSError as error:
             message = f"{path} can't be written: {error.strerror}"

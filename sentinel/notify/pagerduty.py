@@ -28,7 +28,7 @@ class PagerDutyOptions(ChannelOptions):
 
     routing_key: SecretStr = Field(
         description="integration key of the service, from the environment; or routing_key_file",
-        examples=["${PAGERDUTY_KEY}"],
+        examples=['"${PAGERDUTY_KEY}"'],
     )
     address: WebAddress = Field(
         "https://events.pagerduty.com/v2/enqueue",

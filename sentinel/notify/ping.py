@@ -19,7 +19,7 @@ class PingOptions(ChannelOptions):
 
     address: SecretStr = Field(
         description="address to call, from the environment; or address_file",
-        examples=["${PING_ADDRESS}"],
+        examples=['"${PING_ADDRESS}"'],
     )
     every: Duration = Field(60.0, ge=1, description="time between two calls")
     ca_file: str = Field("", description="issuers to trust beside the system's, as PEM")

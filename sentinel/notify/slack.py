@@ -19,7 +19,7 @@ class SlackOptions(ChannelOptions):
 
     address: SecretStr = Field(
         description="address of the incoming webhook, from the environment; or address_file",
-        examples=["${SLACK_WEBHOOK}"],
+        examples=['"${SLACK_WEBHOOK}"'],
     )
     ca_file: str = Field("", description="issuers to trust beside the system's, as PEM")
 

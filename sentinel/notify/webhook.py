@@ -28,7 +28,7 @@ class WebhookOptions(ChannelOptions):
     )
     secret: SecretStr = Field(
         description="signs every document, from the environment; or secret_file",
-        examples=["${SENTINEL_WEBHOOK_KEY}"],
+        examples=['"${SENTINEL_WEBHOOK_KEY}"'],
     )
     ca_file: str = Field("", description="issuers to trust beside the system's, as PEM")
 

@@ -100,6 +100,12 @@ class _Case:
         """Over which uptime is told: the period, of an incident at least a day."""
         return self.period if self.incident is None else _uptime_window(self.store, self.period)
 
+    def tells(self, at: datetime) -> bool:
+        """Whether what happened then is of this report: all that hangs together with its incident,
+        or what lies in its period.
+        """
+        return self.incident is not None or self.period.began <= at <= self.period.ended
+
 
 def _tell(case: _Case) -> RecoveryFacts:
     store, now, request, window = case.store, case.now, case.request, case.window
@@ -126,7 +132,11 @@ def _tell(case: _Case) -> RecoveryFacts:
         faults=faults,
         accepted=accepted,
         uptime=uptime,
-        actions=[_act(attempt) for attempt in attempts_of(store, case.incidents, now)],
+        actions=[
+            _act(attempt)
+            for attempt in attempts_of(store, case.incidents, now)
+            if case.tells(attempt.intended)
+        ],
         people=people,
         diagnoses=_diagnoses(entries),
         gaps=[_gap_line(gap) for gap in gaps if _touches(gap, case.period)],
@@ -161,12 +171,9 @@ def _uptimes(case: _Case, gaps: Sequence[Gap]) -> list[Uptime]:
 
 
 def _describe(case: _Case, incident: Incident) -> Episode:
-    attempts = [
-        each
-        for each in attempts_of(case.store, case.incidents, case.now)
-        if case.incident is not None or each.component == incident.component
-    ]
-    return describe_episode(case.store, incident, case.known, attempts, case.now)
+    attempts = attempts_of(case.store, case.incidents, case.now)
+    remembered = case.request.remembered
+    return describe_episode(case.store, incident, case.known, attempts, case.now, remembered)
 
 
 def _headline(facts: RecoveryFacts, case: _Case) -> str:
@@ -238,8 +245,7 @@ def _timeline(case: _Case, entries: Sequence[TimelineEntry]) -> list[TimelineLin
             _brief(entry.evidence),
         )
         for entry in entries
-        if entry.incident in names
-        and (case.incident or case.period.began <= entry.at <= case.period.ended)
+        if entry.incident in names and case.tells(entry.at)
     ]
     bare = names.keys() - {entry.incident for entry in entries}
     for one in told:

@@ -54,6 +54,15 @@ def write(value: Any) -> str:
         return json.dumps(to_json(value), separators=(",", ":"), ensure_ascii=False)
 
 
+def read_object(text: str | None) -> dict[str, Any]:
+    """An object of `write`; empty where there is none, or what another version wrote is none."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def as_written(text: str) -> Any:
     """What `write` gave, so that it is taken over as it is where `write` meets it again."""
     return orjson.Fragment(text)

@@ -147,15 +147,19 @@ class SqliteStore:
 
     def replace_configuration(self, checks: Sequence[str], components: Sequence[str]) -> None:
         """Forget the views of checks and components that the configuration no longer has; keep
-        their order.
+        their order. How a component is that was taken out, nobody sees from now on.
         """
+        now = utcnow()
+        gone = [view for view in self.components() if view.name not in components]
         with self.database.transaction() as db:
+            unseen = [_lose_sight(view, now) for view in gone]
+            write_changes(db, Changes(transitions=[t for t in unseen if t.before is not t.after]))
             for table, names in (("check_view", checks), ("component_view", components)):
                 keep = {name: position for position, name in enumerate(names)}
                 for (name,) in db.execute(f"SELECT name FROM {table}").fetchall():  # noqa: S608 - two literals
                     if name not in keep:
                         db.execute(f"DELETE FROM {table} WHERE name = ?", (name,))  # noqa: S608
-            end_faults(db, checks, utcnow())
+            end_faults(db, checks, now)
             positions = {name: i for names in (checks, components) for i, name in enumerate(names)}
             replace(db, "meta", ("positions", json.dumps(positions)))
 
@@ -445,6 +449,13 @@ class SqliteStore:
             with suppress(ValueError, TypeError):
                 found.append(AuditRow(read_instant(at), *map(_show, rest)))
         return found
+
+
+def _lose_sight(view: ComponentView, now: datetime) -> Transition:
+    word = view.present or view.status
+    before = Status(word) if word in Status.__members__.values() else Status.UNKNOWN
+    why = "it was taken out of the configuration"
+    return Transition(view.name, "component", before, Status.UNKNOWN, now, why)
 
 
 def _show(value: Any) -> str:

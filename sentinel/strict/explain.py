@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from sentinel.errors import Problem
 from sentinel.redaction import hide_shapes
@@ -55,6 +56,8 @@ def explain(
         item = {**item, "input": _HIDDEN}
     if item["type"] == "extra_forbidden":
         return shown.problem(*_explain_extra(item, model, beside))
+    if item["type"] == "missing":
+        return shown.problem(*_explain_missing(item, model))
     return shown.problem(*_EXPLAIN.get(item["type"], _explain_other)(item))
 
 
@@ -63,14 +66,19 @@ def _is_key(part: str | int) -> bool:
 
 
 def _explain_extra(item: Any, model: type[BaseModel], beside: Collection[str]) -> tuple[str, str]:
-    known = _fields_at(model, item["loc"][:-1])
+    known = set(_fields_at(model, item["loc"][:-1]))
     if len(item["loc"]) == 1:
         known |= set(beside)
     return unknown_message("key", str(item["loc"][-1]), known)
 
 
-def _explain_missing(item: Any) -> tuple[str, str]:
-    return f"the key `{item['loc'][-1]}` is missing", "add it"
+def _explain_missing(item: Any, model: type[BaseModel]) -> tuple[str, str]:
+    key = str(item["loc"][-1])
+    field = _fields_at(model, item["loc"][:-1]).get(key)
+    examples = (field and field.examples) or ()
+    example = next((each for each in examples if isinstance(each, str)), "")
+    remedy = f"add it, such as `{key}: {example}`" if example else "add it"
+    return f"the key `{key}` is missing", remedy
 
 
 def _explain_other(item: Any) -> tuple[str, str]:
@@ -111,19 +119,19 @@ def _shown(value: Any) -> str:
     )
 
 
-_EXPLAIN: dict[str, Callable[[Any], tuple[str, str]]] = {
-    "missing": _explain_missing,
-    **dict.fromkeys(_TYPES, _explain_type),
-}
+_EXPLAIN: dict[str, Callable[[Any], tuple[str, str]]] = dict.fromkeys(_TYPES, _explain_type)
 
 
-def _fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> set[str]:
-    """Field names of the model that the last but one element of an error's place belongs to."""
+def _fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> dict[str, FieldInfo]:
+    """Fields, by the names they are written by, of the model that the last but one element of an
+    error's place belongs to.
+    """
     found: Any = model
     for part in loc:
         field = getattr(found, "model_fields", {}).get(part)
         found = _model_in(field.annotation) if field is not None else found
-    return {field.alias or name for name, field in getattr(found, "model_fields", {}).items()}
+    fields: dict[str, FieldInfo] = getattr(found, "model_fields", {})
+    return {field.alias or name: field for name, field in fields.items()}
 
 
 def _model_in(annotation: Any) -> Any:

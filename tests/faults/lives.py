@@ -20,7 +20,7 @@ from typing import Any
 
 from sentinel import cli
 from sentinel.adapters.own_process.bell import Bell
-from sentinel.app import calendar, daemon, opening
+from sentinel.app import calendar, daemon, owning
 from sentinel.app.runbooks import bookcase
 from sentinel.cli import running
 from sentinel.probes import load_kinds
@@ -105,7 +105,7 @@ def hang_the_start(folder: Path) -> None:
         (folder / "reached").touch()
         sleep_for_ever()
 
-    opening.SqliteStore = look  # type: ignore[assignment, misc]
+    owning.OwnStore = look  # type: ignore[assignment, misc]
 
 
 def block_the_start(folder: Path) -> None:

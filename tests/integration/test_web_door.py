@@ -459,7 +459,9 @@ async def test_silent_crowd(open_world: OpenWorld, capfd: pytest.CaptureFixture[
             assert await world.status("/") == 200
         most = max(most, len(world.page.door))
     assert 50 < most <= 100
-    assert world.refused["displaced"] > 50
+    # How many of them by which way depends on how fast they came.
+    assert world.refused["displaced"] > 0
+    assert sum(world.refused.values()) >= 200
     assert set(world.refused) <= {"displaced", "crowded"}
     for _, writer in crowd:
         writer.close()

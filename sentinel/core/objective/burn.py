@@ -43,7 +43,7 @@ class BurnAlert:
         """Share of bad events above which it calls. At a low target so many times the budget may be
         more than everything: an outage calls all the same.
         """
-        return min(self.factor * objective.budget, OUTAGE)
+        return min(round(self.factor * objective.budget, 12), OUTAGE)
 
 
 BURN_ALERTS = (
@@ -55,7 +55,7 @@ BURN_ALERTS = (
 
 
 def choose_alerts(objective: Objective) -> tuple[BurnAlert, ...]:
-    """Those whose long window is no longer than the objective's own; the fast one always."""
+    """Those whose long window is no longer than the objective's own."""
     return tuple(each for each in BURN_ALERTS if WINDOWS[each.long] <= objective.window)
 
 

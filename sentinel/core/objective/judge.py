@@ -28,7 +28,7 @@ def judge(
     """How an objective stands; `count` gives what was counted over the last so many seconds."""
     counts = count(objective.window)
     state = _decide_state(objective, counts)
-    burns = {window: _burn(objective, window, count(window)) for window in WINDOWS.values()}
+    burns = {window: _burn(objective, window, count) for window in WINDOWS.values()}
     sound = state in {ObjectiveState.MET, ObjectiveState.MISSED}
     left = 1.0 - counts.bad / counts.total / objective.budget if sound else None
     return ObjectiveStanding(
@@ -64,7 +64,15 @@ def _decide_state(objective: Objective, counts: Counts) -> ObjectiveState:
     return ObjectiveState.MET if counts.bad <= allowed + SPURIOUS else ObjectiveState.MISSED
 
 
-def _burn(objective: Objective, window: float, counts: Counts) -> Burn:
+def _burn(objective: Objective, window: float, count: Callable[[float], Counts]) -> Burn:
+    """No rate over more than the objective's own window, for what is older is not kept; nor where
+    more events are good than there were.
+    """
+    if window > objective.window:
+        return Burn(window, None, 0.0, 0.0)
+    counts = count(window)
+    if counts.bad < -SPURIOUS:
+        return Burn(window, None, 0.0, 0.0)
     bad = max(counts.bad, 0.0)
     rate = bad / counts.total / objective.budget if counts.total > SPURIOUS else None
     return Burn(window, rate, max(counts.total, 0.0), bad)

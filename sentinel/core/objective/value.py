@@ -44,8 +44,8 @@ class Objective:
 
     @property
     def budget(self) -> float:
-        """Share of events that may be bad."""
-        return 1.0 - self.target
+        """Share of events that may be bad: of 0.9 it is 0.1, and not what floats leave of it."""
+        return round(1.0 - self.target, 12)
 
 
 @dataclass(frozen=True, slots=True)

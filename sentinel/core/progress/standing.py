@@ -12,6 +12,8 @@ from sentinel.core.quantity import format_duration
 
 _SAME = 0.005
 """Half a point: people round."""
+_A_DAY = timedelta(days=1)
+"""So far ahead a date may be: today begins earlier elsewhere."""
 
 
 class WorkState(StrEnum):
@@ -145,6 +147,8 @@ def _note_age(
     written = reading.written if reading is not None and measured is not None else said
     if written is not None and now - written > limit:
         yield f"stale: said {format_duration((now - written).total_seconds())} ago"
+    if written is not None and written - now > _A_DAY:
+        yield f"contradiction: said on {written:%Y-%m-%d}, which is yet to come"
     if reading is not None and measured is not None and now - reading.at > limit:
         yield f"stale: looked at {format_duration((now - reading.at).total_seconds())} ago"
     if reading is not None and reading.overdue is not None and now > reading.overdue:

@@ -11,6 +11,7 @@ from sentinel.core.model import Attempt, Incident, IncidentState, Transition
 from sentinel.core.notice.maintenance import Maintenance, find_spans
 from sentinel.core.quantity import format_duration
 from sentinel.reports.figures import Episode, Figure, Linked, Period, Uptime
+from sentinel.reports.figures.period import list_gaps
 from sentinel.reports.figures.uptime import measure_uptime
 from sentinel.store import ComponentView, Gap, Reader, TimelineEntry
 from sentinel.store.document import read_instant
@@ -106,8 +107,11 @@ def describe_episode(
     incidents: Sequence[Incident],
     attempts: Sequence[Attempt],
     now: datetime,
+    remembered: float | None = None,
 ) -> Episode:
-    """The incident as its report shows it. `attempts` are those of its whole failure."""
+    """The incident as its report shows it. `attempts` may be those of other incidents, too;
+    `remembered`: for how many seconds the store remembers what happened.
+    """
     check = next((check for check in store.checks() if check.name == incident.check), None)
     cause = find_cause(incident, incidents)
     return Episode(
@@ -126,7 +130,7 @@ def describe_episode(
         detection=_detection(incident, store.timeline(incident.id, most=MAX_SIGNS)),
         response=_response(cause or incident, attempts),
         recovery=_recovery(incident, now),
-        spent=measure_ill_time(store, incident, now),
+        spent=measure_ill_time(store, incident, now, remembered),
         runbook=runbook_of(store, incident),
         worst=(incident.worst or incident.status).value,
         cause=None if cause is None else link(cause),
@@ -158,7 +162,10 @@ def _first_sign(evidence: Mapping[str, Any]) -> datetime | None:
 
 
 def _response(incident: Incident, attempts: Sequence[Attempt]) -> Figure:
-    first = next((each for each in attempts if each.component == incident.component), None)
+    """To the first act for it; `attempts` are oldest first. What was done for another incident of
+    its component is no answer to this one.
+    """
+    first = next((each for each in attempts if each.incident == incident.id), None)
     if first is None:
         return Figure("response", unit="seconds", basis="no action was taken")
     seconds = max(0.0, (first.intended - incident.opened).total_seconds())
@@ -179,12 +186,17 @@ def _recovery(incident: Incident, now: datetime) -> Figure:
 # -- how it spent them -----------------------------------------------------------------------------
 
 
-def measure_ill_time(store: Reader, incident: Incident, now: datetime) -> Uptime:
-    """How the component spent the time from opening to recovery, or until now."""
+def measure_ill_time(
+    store: Reader, incident: Incident, now: datetime, remembered: float | None = None
+) -> Uptime:
+    """How the component spent the time from opening to recovery, or until now, as far as sentinel
+    saw it.
+    """
     until = max(incident.recovered or incident.settled or now, incident.opened)
     period = Period(incident.opened, until)
     view = next((each for each in store.components() if each.name == incident.component), None)
-    return measure_component(store, incident.component, period, view)
+    gaps = list_gaps(store, period, now, remembered)
+    return measure_component(store, incident.component, period, view, gaps)
 
 
 def measure_component(
@@ -192,11 +204,11 @@ def measure_component(
     name: str,
     period: Period,
     view: ComponentView | None,
-    gaps: Sequence[Gap] | None = None,
+    gaps: Sequence[Gap],
     maintenance: Sequence[Maintenance] | None = None,
 ) -> Uptime:
-    """How one component spent a period, as far as sentinel saw it; `gaps` where the caller knows
-    more of them than the store, `maintenance` where it has read that already.
+    """How one component spent a period, but for the `gaps` in which sentinel saw nothing;
+    `maintenance` where the caller has read that already.
     """
     changes: list[Transition] = [
         change
@@ -207,10 +219,9 @@ def measure_component(
         status, since = Status.UNKNOWN, None
     else:
         status, since = read_status(view.present or view.status), view.present_since or view.since
-    blind = store.gaps(since=period.began) if gaps is None else gaps
     known = read_maintenance(store) if maintenance is None else maintenance
     spans = find_spans(known, name, period.began, period.ended)
-    return measure_uptime(name, period, changes, blind, status, since, spans)
+    return measure_uptime(name, period, changes, gaps, status, since, spans)
 
 
 def read_status(word: str) -> Status:

@@ -10,6 +10,7 @@ from sentinel.core.quantity import format_duration
 from sentinel.reports import ReportRequest
 from sentinel.reports.figures import RecoveryFacts
 from sentinel.reports.figures.automation import list_automations
+from sentinel.reports.figures.period import bound_period
 from sentinel.reports.figures.work import AutomationFact
 from sentinel.reports.recovery import recovery_facts
 from sentinel.store import Reader
@@ -35,7 +36,8 @@ def hand_over(
     begun = sum(each.began >= began for each in facts.faults)
     quiet = not (facts.episodes or begun or facts.actions or facts.people)
     inherited = {each.name: getattr(facts, each.name) for each in fields(RecoveryFacts)}
-    inherited["headline"] = _headline(facts, begun, (request.ended or now) - began, quiet=quiet)
+    period = bound_period(began, request.ended, now)
+    inherited["headline"] = _headline(facts, begun, period.ended - began, quiet=quiet)
     return HandoverFacts(
         **inherited,
         quiet=quiet,

@@ -21,7 +21,8 @@ from sentinel.store import ROLLED_UP_WITHIN, CheckView, Reader, Sample
 Series = tuple[tuple[str, str], ...]
 LOOK_BACK = ROLLED_UP_WITHIN + timedelta(minutes=10)
 """A roll-up this much older than the period still is a baseline for it: nothing moved since."""
-SINCE_WATCH_BEGAN = "total since the watch began, not of this period alone"
+SINCE_WATCH_BEGAN = "all that its counter holds, not of this period alone"
+BEGAN_ANEW = "; a counter began anew in it: at least"
 NO_CHECK = "not measured: no check of this platform counts it"
 
 
@@ -156,11 +157,12 @@ def share(
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What totals gained between two readings."""
+    """What totals gained between two readings; `anew`: one of them went back in between."""
 
     amount: float
     began: datetime
     ended: datetime
+    anew: bool = False
 
     @property
     def basis(self) -> str:
@@ -195,10 +197,13 @@ def _measure(
     if low is not None:
         more = _gain(source.impact.possible, own, period) if source.impact.possible else None
         high = low.amount + (more.amount if more else 0.0)
-        return source.figure(low.amount, high, low.basis)
+        anew = low.anew or (more is not None and more.anew)
+        return source.figure(low.amount, high, low.basis + BEGAN_ANEW * anew)
     total = read_total(source)
     if total is None:
         return source.missing()
+    if any(_went_back(term, own) for term in source.impact.terms):
+        return source.missing("a total went back, and no reading is from before the period")
     nothing = source.from_zero and total == (0.0, 0.0)
     looked = source.check.last_run
     if within and source.from_zero and looked is not None and looked <= period.ended:
@@ -228,14 +233,16 @@ def _gain(terms: Sequence[Term], samples: Sequence[Sample], period: Period) -> G
         gains.append(gain)
     if not gains:
         return None
-    return Gain(math.fsum(gain.amount for gain in gains), gains[0].began, gains[0].ended)
+    anew = any(gain.anew for gain in gains)
+    return Gain(math.fsum(gain.amount for gain in gains), gains[0].began, gains[0].ended, anew)
 
 
 def gain_of(term: Term, samples: Sequence[Sample], period: Period) -> Gain | None:
     """The gain of a term over all its series, between the readings around a period.
 
-    None when there is no reading before it or none in it, or when a series went back or away. A
-    series that appears in between began at zero: counters carry totals since the watch began.
+    None when there is no reading before it or none in it, or when a series went away. A series that
+    appears in between began at zero: counters carry totals since the watch began. One that went
+    back lost what it remembered, and began anew at zero, as for objectives.
     """
     readings: dict[datetime, dict[Series, float]] = {}
     for sample in samples:
@@ -248,11 +255,28 @@ def gain_of(term: Term, samples: Sequence[Sample], period: Period) -> Gain | Non
     if not before or not after:
         return None
     start, end = before[-1], next((at for at in after if at >= period.ended), after[-1])
-    first, last = readings[start], readings[end]
-    gains = [value - first.get(series, 0.0) for series, value in last.items()]
-    if any(gain < 0 for gain in gains) or first.keys() - last.keys():
+    if readings[start].keys() - readings[end].keys():
         return None
-    return Gain(math.fsum(gains), start, end)
+    known, gains, anew = dict(readings[start]), list[float](), False
+    for at in after[: after.index(end) + 1]:
+        for series, value in readings[at].items():
+            gain = value - known.get(series, 0.0)
+            gains.append(gain if gain >= 0 else value)
+            anew |= gain < 0
+        known |= readings[at]
+    return Gain(math.fsum(gains), start, end, anew)
+
+
+def _went_back(term: Term, samples: Iterable[Sample]) -> bool:
+    """Whether a series of it is seen to have begun anew: then it is no total since the watch began."""
+    known = dict[Series, float]()
+    for sample in sorted(samples, key=lambda each: each.at):
+        if sample.measurement == term.measurement and term.fits(sample.labels):
+            series = tuple(sorted(sample.labels.items()))
+            if sample.value < known.get(series, sample.value):
+                return True
+            known[series] = sample.value
+    return False
 
 
 def _clock(at: datetime) -> str:

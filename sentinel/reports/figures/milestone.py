@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +15,7 @@ from sentinel.core.progress.throughput import Point, measure_pace
 from sentinel.reports.figures.measure import read_number
 from sentinel.reports.figures.work import DependencyFact, MilestoneFact, PathFact
 from sentinel.store import Reader
-from sentinel.store.document import read_instant
+from sentinel.store.document import read_instant, read_object
 
 NAME = "progress"
 """Under this name the points of a milestone's history are kept."""
@@ -41,9 +40,8 @@ class WorkPicture:
 
 def read_readings(store: Reader) -> dict[str, Reading]:
     """The last look at each evidence, by name."""
-    kept = json.loads(store.meta(EVIDENCE) or "{}")
     found = {}
-    for name, item in kept.items() if isinstance(kept, dict) else ():
+    for name, item in read_object(store.meta(EVIDENCE)).items():
         at = _instant(item.get("at")) if isinstance(item, dict) else None
         if at is not None:
             found[name] = Reading(
@@ -61,9 +59,10 @@ def read_readings(store: Reader) -> dict[str, Reading]:
 
 def _instant(value: Any) -> datetime | None:
     try:
-        return read_instant(value) if isinstance(value, str) else None
+        at = read_instant(value) if isinstance(value, str) else None
     except ValueError:
         return None
+    return at if at is not None and at.tzinfo is not None else None
 
 
 def picture_work(

@@ -17,7 +17,7 @@ def summarize(facts: RecoveryFacts) -> list[str]:
 
 
 def _lines(facts: RecoveryFacts) -> Iterator[str]:
-    yield _tell_status(facts.uptime)
+    yield _tell_window(facts) + _tell_status(facts.uptime)
     yield _tell_cost(facts.impact)
     yield _tell_loss(facts)
     yield _tell_actions(facts.actions, len(facts.people))
@@ -35,6 +35,13 @@ def _lines(facts: RecoveryFacts) -> Iterator[str]:
 
 def _name(risk: RiskFact) -> str:
     return f"{risk.name} ({risk.subject})" if risk.subject else risk.name
+
+
+def _tell_window(facts: RecoveryFacts) -> str:
+    """Of one incident uptime is told over more time than it lasted: what failed before counts."""
+    if facts.incident is None or facts.period is None or not facts.uptime:
+        return ""
+    return f"Since {facts.period.began:%Y-%m-%d %H:%M:%S} UTC, other failures included: "
 
 
 def _tell_status(uptime: Sequence[Uptime]) -> str:

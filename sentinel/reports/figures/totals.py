@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +22,7 @@ from sentinel.reports.figures.measure import (
     share,
 )
 from sentinel.store import CheckView, Reader
-from sentinel.store.document import read_instant, write
+from sentinel.store.document import read_instant, read_object, write
 
 BASELINE = "progress_baseline"
 NO_EARLIER = "no earlier value to compare with"
@@ -107,9 +106,8 @@ def read_earlier(store: Reader, report: str, began: datetime | None) -> Earlier:
     if last is not None:
         at = _instant(last.facts.get("generated")) or last.at
         return Earlier(at, _read_totals(last.facts.get("totals")))
-    if baseline := store.meta(BASELINE):
-        kept = json.loads(baseline)
-        return Earlier(_instant(kept["generated"]), _read_totals(kept["totals"]))
+    if kept := read_object(store.meta(BASELINE)):
+        return Earlier(_instant(kept.get("generated")), _read_totals(kept.get("totals")))
     return Earlier(began, first=True)
 
 

@@ -107,7 +107,8 @@ def test_a_command_loads_what_it_uses(place: Path, words: tuple[str, ...], needs
     assert loaded & HEAVY == needs
     if words == ("--help",):
         assert {name for name in loaded if name.startswith("sentinel")} == {
-            "sentinel", "sentinel.cli", "sentinel.cli.commands", "sentinel.cli.parser",
+            "sentinel", "sentinel.cli", "sentinel.cli.commands", "sentinel.cli.line",
+                "sentinel.cli.parser",
         }  # fmt: skip
 
 

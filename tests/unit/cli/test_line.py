@@ -40,6 +40,7 @@ def test_a_line_is_bounded(capsys: pytest.CaptureFixture[str]) -> None:
         ("report", "recovery", "--from", "9999-12-31T23:59-14:00"),
         ("report", "recovery", "--from", "0001-01-01"),
         ("report", "recovery", "--from", "1h", "--to", "2h"),
+        ("maintenance", "add", "nosuch", "--for", "1h", "--reason", "x"),
     ],
     ids=str,
 )
@@ -67,3 +68,11 @@ def test_a_report_of_a_configuration_that_can_not_be_read(
     assert main([*begin, "daily"]) == 0
     assert "knows neither targets nor milestones" in capsys.readouterr().err
     assert main([*begin, "daily", "--templates", str(tmp_path / "none")]) == 64
+
+
+@pytest.mark.parametrize("count", ["0", "-3", "x", "9" * 30, ""])
+def test_a_list_of_nothing_is_not_asked_for(count: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--limit 0` would read as if nothing were there."""
+    with pytest.raises(SystemExit, match="64"):
+        main(["maintenance", "list", f"--limit={count}"])
+    assert "is no count" in capsys.readouterr().err

@@ -35,7 +35,7 @@ EXPECTED = {
             11,
             "checks[0].accept[2].until",
             "the key `until` is missing",
-            "add it",
+            "add it, such as `until: 2099-01-31`",
         ),
         (
             "accept_what_can_not_be.yaml",
@@ -476,8 +476,20 @@ EXPECTED = {
         ),
     ],
     "missing_key.yaml": [
-        ("missing_key.yaml", 4, "checks[0].address", "the key `address` is missing", "add it"),
-        ("missing_key.yaml", 7, "checks[1].name", "the key `name` is missing", "add it"),
+        (
+            "missing_key.yaml",
+            4,
+            "checks[0].address",
+            "the key `address` is missing",
+            'add it, such as `address: "127.0.0.1:5432"`',
+        ),
+        (
+            "missing_key.yaml",
+            7,
+            "checks[1].name",
+            "the key `name` is missing",
+            "add it, such as `name: bus`",
+        ),
     ],
     "name_of_the_drivers_own_check.yaml": [
         (
@@ -977,7 +989,7 @@ EXPECTED = {
             11,
             "checks[0].thresholds.duration_seconds.degraded.clear",
             "the key `clear` is missing",
-            "add it",
+            "add it, such as `clear: 10`",
         ),
     ],
     "unknown_component.yaml": [
@@ -1016,7 +1028,7 @@ EXPECTED = {
             4,
             "checks[0].address",
             "the key `address` is missing",
-            "add it",
+            'add it, such as `address: "127.0.0.1:5432"`',
         ),
         (
             "unknown_key_of_a_check.yaml",

@@ -23,6 +23,7 @@ from sentinel.core.progress.plan import (
 from sentinel.probes import load_kinds
 from sentinel.reports import ReportRequest
 from sentinel.reports.figures.milestone import EVIDENCE, NAME, name_requirement
+from sentinel.reports.figures.totals import BASELINE
 from sentinel.reports.figures.work import ProgressFacts
 from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.render import render
@@ -214,3 +215,12 @@ def test_a_hostile_plan_is_inert(store: SqliteStore, kind: str) -> None:
         assert "\u202e" not in text
         assert "\x1b" not in text
     assert "](javascript" not in rendered.texts["md"].replace("\\](", "")
+
+
+@pytest.mark.parametrize("kept", ["garbage", "[]", "5", '{"m": 5}', '{"m": {"at": "2026-01-01"}}'])
+def test_what_another_version_kept_is_not_known(store: SqliteStore, kept: str) -> None:
+    """Readings and totals that can't be read are not there: the report comes all the same."""
+    store.commit(Changes(meta={EVIDENCE: kept, BASELINE: kept}))
+    plan = Plan(milestones={"m": Milestone("m", "t", evidence=LOOK)})
+    (milestone,) = told(store, plan).milestones
+    assert milestone.state == "not measured"

@@ -10,7 +10,7 @@ import pytest
 
 from sentinel.core.component.incident import Event
 from sentinel.core.fault import Fault, StandingFault, Status
-from sentinel.core.model import Incident, IncidentState, Transition
+from sentinel.core.model import Attempt, Incident, IncidentState, Transition
 from sentinel.core.moment import Moment, write_moment
 from sentinel.errors import UsageError
 from sentinel.probes import load_kinds
@@ -22,7 +22,7 @@ from sentinel.reports.paper.render import render
 from sentinel.reports.recovery import recovery_facts
 from sentinel.store import BEAT, Changes, Gap, Sample
 from sentinel.store.sqlite import SqliteStore
-from tests.unit.reports.conftest import at, check, row
+from tests.unit.reports.conftest import at, check, component, row
 
 WAL = "wal_position_bytes"
 
@@ -219,3 +219,61 @@ def test_summary_is_made_of_the_figures(incident_store: SqliteStore) -> None:
     assert lines[0].startswith("agent-1 was down 1 min 20 s; bus was degraded 20.0 s.")
     assert any("messages lost before they were read 7 to 11" in line for line in lines)
     assert any(line.startswith("Sentinel acted once (1 succeeded)") for line in lines)
+
+
+def act(store: SqliteStore, incident: str, when: float) -> None:
+    """One restart for an incident of agent-1."""
+    store.claim_attempt(Attempt(incident, 9, "agent-1", "restart", "down", at(when)))
+
+
+def test_an_act_for_another_incident_is_no_response(incident_store: SqliteStore) -> None:
+    """The second incident of a component has a response of its own, or none."""
+    again = Incident("I2", "agent-1", at(900), IncidentState.OPEN, Status.DOWN, "it died again")
+    incident_store.commit(Changes(incidents=[again]))
+    facts = told(incident_store, 1200, began=at(-60))
+    assert [one.response.low for one in facts.episodes] == [5, None]
+    act(incident_store, "I2", 930)
+    facts = told(incident_store, 1200, began=at(-60))
+    assert [one.response.low for one in facts.episodes] == [5, 30]
+
+
+def test_acts_before_and_after_a_period_are_of_others(incident_store: SqliteStore) -> None:
+    """The incident lasted into it; what was done for it before the period is not told as of it."""
+    facts = told(incident_store, 1200, began=at(60), ended=at(300))
+    assert [one.id for one in facts.episodes] == ["I1"]
+    assert not facts.actions
+    assert not any(line.startswith("Sentinel acted") for line in facts.summary)
+
+
+def test_an_open_incident_is_ill_for_as_long_as_somebody_looked(
+    incident_store: SqliteStore,
+) -> None:
+    """Sentinel stopped at 12:10: what came after it is unobserved, not down."""
+    down = Transition("agent-1", "component", Status.UP, Status.DOWN, at(300), "died")
+    view = component("agent-1", "down", since=at(300))
+    opened = Incident("I2", "agent-1", at(300), IncidentState.OPEN, Status.DOWN, "it died again")
+    meta = {"stopped": "x", BEAT: write_moment(Moment(at(600), "", None))}
+    changes = Changes(transitions=[down], incidents=[opened], components=[view], meta=meta)
+    incident_store.commit(changes)
+    (episode,) = (one for one in told(incident_store, 1200, began=at(0)).episodes if one.id == "I2")
+    assert (episode.spent.down, episode.spent.unobserved) == (300, 600)
+
+
+def test_a_total_that_went_back_is_none_since_the_watch_began(incident_store: SqliteStore) -> None:
+    """Without a reading before the period its gain is not known, and its total is of a part only."""
+    readings = [
+        Sample(at(when), "bus-canary", "duplicates", {"path": "0"}, value)
+        for when, value in ((600, 9), (660, 1))
+    ]
+    incident_store.commit(Changes(samples=readings))
+    facts = told(incident_store, 1200, began=at(0))
+    twice = next(each for each in facts.impact if each.name == "canaries duplicated")
+    assert (twice.low, "went back" in twice.basis) == (None, True)
+
+
+def test_the_summary_of_one_incident_says_since_when_it_counts(incident_store: SqliteStore) -> None:
+    """Uptime is told over a day: an earlier failure is in it, and must not look like this one."""
+    facts = told(incident_store, 1200)
+    assert facts.period is not None
+    since = f"Since {facts.period.began:%Y-%m-%d %H:%M:%S} UTC, other failures included: "
+    assert facts.summary[0].startswith(since)

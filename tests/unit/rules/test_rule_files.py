@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -166,3 +167,14 @@ def test_what_people_wrote_is_no_template(tmp_path: Path) -> None:
     assert alert["annotations"]["description"].endswith('{{"{{"}} $labels.x }} {{"{{{{"}}')
     assert alert["annotations"]["runbook_url"].endswith("/..%2F%7B%7B%20nope")
     assert alert["labels"]["sloth_service"].startswith('a{{"{{"}} b }}')
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A pipe in place of a file differs, and is not written into: both would wait for ever."""
+    (tmp_path / "checks.yaml").write_text(PAGES)
+    (tmp_path / "rules").mkdir()
+    os.mkfifo(tmp_path / "rules/faults.yml")
+    command = ["--config", str(tmp_path), "rules", "--output", str(tmp_path)]
+    assert main([*command, "--check"]) == 1
+    assert main(command) == 78
+    assert "faults.yml is no file" in capsys.readouterr().err

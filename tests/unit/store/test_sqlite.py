@@ -539,3 +539,17 @@ def test_a_schema_below_zero_is_damage(tmp_path):
         db.execute("PRAGMA user_version = -1")
     with pytest.raises(StateError, match="damaged header"):
         SqliteStore(tmp_path)
+
+
+def test_nobody_sees_a_component_that_was_taken_out(store):
+    """When it is back a week later, that week was none of its uptime: it was unknown from then on."""
+    views = [
+        ComponentView(name, status, T0, "", [], "", None, 0, "")
+        for name, status in (("api", "up"), ("bus", "up"), ("db", "unknown"))
+    ]
+    store.commit(Changes(components=views))
+    store.replace_configuration([], ["bus"])
+    (lost,) = store.transitions(since=T0)
+    assert (lost.subject, lost.before, lost.after) == ("api", Status.UP, Status.UNKNOWN)
+    store.replace_configuration([], ["bus"])
+    assert len(store.transitions(since=T0)) == 1

@@ -216,3 +216,26 @@ def test_a_clock_that_goes_back_loses_nothing() -> None:
     history = SliceHistory(slices((0, 1, 1)))
     history.add(slices((3600, 5, 5))[0])
     assert history.count_since(NOW - timedelta(hours=2)).total == pytest.approx(6)
+
+
+@pytest.mark.parametrize("target", [0.5, 0.8, 0.9, 0.99, 0.995, 0.999])
+def test_exactly_at_the_limit_nobody_is_called(target: float) -> None:
+    """As many bad events as there may be: kept, the budget is used up, and the burn is not above 1."""
+    found = judge_slices(objective(target=target), slices((0, 1000 * target, 1000)), NOW)
+    assert (found.state, found.alarm) == (ObjectiveState.MET, None)
+    assert found.budget_left == pytest.approx(0, abs=1e-9)
+
+
+def test_no_burn_is_told_over_more_than_the_window() -> None:
+    """Of what is older there are no slices: a rate over it would be that of the window."""
+    found = judge_slices(objective(window=6 * 3600.0), slices((0, 9, 10), (DAY, 0, 10)), NOW)
+    rates = {each.window: each.rate for each in found.burns}
+    assert rates[6 * 3600.0] == pytest.approx(10)
+    assert (rates[DAY], rates[3 * DAY]) == (None, None)
+
+
+def test_counters_that_contradict_each_other_burn_nothing_that_is_known() -> None:
+    """Within the hour more were good than there were; within the month that is made up for."""
+    found = judge_slices(objective(), slices((0, 12, 10), (20 * DAY, 90, 100)), NOW)
+    rates = {each.window: each.rate for each in found.burns}
+    assert (found.state, rates[3600.0]) == (ObjectiveState.MISSED, None)

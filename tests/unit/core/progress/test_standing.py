@@ -66,8 +66,10 @@ def test_a_measurement_comes_before_a_claim(
         (Milestone("m", "t"), read(4, overdue=NOW - DAY), None,
          "stale: its source is 1 d behind its own next update"),
         (Milestone("m", "t", due=NOW - DAY), read(4), None, "overdue for 1 d"),
+        (Milestone("m", "t", claim=Claim(1.0, NOW + 2 * DAY)), None, None,
+         "contradiction: said on 2026-03-12, which is yet to come"),
     ],
-    ids=["claim", "back", "old claim", "old source", "late source", "overdue"],
+    ids=["claim", "back", "old claim", "old source", "late source", "overdue", "claim of tomorrow"],
 )  # fmt: skip
 def test_what_does_not_fit_is_said(
     milestone: Milestone, reading: Reading | None, best: float | None, note: str

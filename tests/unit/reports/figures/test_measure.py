@@ -44,13 +44,17 @@ PERIOD, LOST = Period(at(0), at(100)), Term("lost_total")
             [sample(-60, 5), sample(120, 9), sample(120, 3, "b"), sample(180, 99)],
             Gain(7, at(-60), at(120)),
         ),
-        ([sample(-60, 5), sample(60, 1)], None),
+        ([sample(-60, 5), sample(60, 1)], Gain(1, at(-60), at(60), anew=True)),
+        (
+            [sample(-60, 5), sample(30, 7), sample(60, 1), sample(120, 9)],
+            Gain(11, at(-60), at(120), anew=True),
+        ),
         ([sample(-60, 5), sample(-60, 5, "b"), sample(60, 6)], None),
     ],
 )
 def test_gain_of_a_counter(samples: list[Sample], gain: Gain | None) -> None:
-    """It needs a reading before and one after; a new series began at 0; one that went back or away
-    voids the gain.
+    """It needs a reading before and one after; a new series began at 0, and so did one that went
+    back, also when it is beyond where it was by now; one that went away voids the gain.
     """
     assert gain_of(LOST, samples, PERIOD) == gain
 
