@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,10 @@ class Enrolment:
         self._untold = None
 
     async def take_objectives(self, objectives: Sequence[Objective]) -> None:
-        """Take the objectives of a configuration, with what was counted for them before."""
+        """Take the objectives of a configuration, with what was counted for them before. Where they
+        are written is of no use to who reads the state.
+        """
+        objectives = [replace(each, origin="") for each in objectives]
         engine = self.engine
         now = engine.objectives.utcnow()
         kept = await engine.recorder.call(lambda: read_kept(self.store, objectives, now))

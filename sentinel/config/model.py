@@ -254,9 +254,7 @@ class ObjectiveSettings(Strict):
     description: str = Field(
         "", max_length=1000, description="why it matters, for whoever is called"
     )
-    runbook: str = Field(
-        "", description="the runbook of its alerts; default: that of the check's first fault"
-    )
+    runbook: str = Field("", description="the runbook of its alerts; default: objective-burning")
 
 
 class LinkSettings(Strict):

@@ -46,7 +46,8 @@ def read_objectives(
             seen.add(name)
         check = _find_check(place, given, checks)
         if item is not None and check is not None:
-            found.append(Objective(component=check.component, **item.model_dump()))
+            aim = Objective(component=check.component, **item.model_dump(), origin=str(place))
+            found.append(aim)
     return tuple(found)
 
 

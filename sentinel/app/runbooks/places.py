@@ -55,26 +55,34 @@ def find_runbook(shelf: Shelf, check: Check, fault_key: str, declared: str) -> s
 
 def check_runbooks(configuration: Configuration) -> None:
     """Raises ConfigurationError for broken runbooks of the platform, for those that ask for what no
-    fault gives, and for checks that name one that is missing.
+    fault gives, and for checks and objectives that name one that is missing.
     """
     shelf = open_shelf(configuration.folder)
     named: dict[str, set[str]] = {}
     for check in configuration.checks:
         named.setdefault(check.runbook, set()).add(check.kind)
     missing = [
-        Problem(
-            check.source.rpartition(":")[0],
-            int(check.source.rpartition(":")[2] or 0),
-            f"{check.name}.runbook",
-            f"there is no runbook {check.runbook!r}",
-            f"leave it out: each fault of {check.kind} has its own",
-        )
-        for check in configuration.checks
-        if check.runbook and check.runbook not in shelf.books
+        *(
+            _miss(each.source, each.name, each.runbook, f"each fault of {each.kind} has its own")
+            for each in configuration.checks
+            if each.runbook and each.runbook not in shelf.books
+        ),
+        *(
+            _miss(each.origin, each.name, each.runbook, "its alerts have one of their own")
+            for each in configuration.objectives
+            if each.runbook and each.runbook not in shelf.books
+        ),
     ]
     problems = missing + find_unsupplied(shelf, known_faults(), named)
     if problems:
         raise ConfigurationError(problems)
+
+
+def _miss(place: str, name: str, book: str, without: str) -> Problem:
+    """What names a runbook that is not on the shelf; `without` is what it has when it names none."""
+    file, _, line = place.rpartition(":")
+    text = f"there is no runbook {book!r}"
+    return Problem(file, int(line or 0), f"{name}.runbook", text, f"leave it out: {without}")
 
 
 class _KnownFaults(Mapping[str, Mapping[str, FaultKind]]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -36,6 +36,8 @@ class Objective:
     title: str = ""
     description: str = ""
     runbook: str = ""
+    origin: str = field(default="", compare=False)
+    """Where it is written, as file:line; only while the configuration is read."""
 
     @property
     def source(self) -> str:

@@ -302,6 +302,21 @@ def test_a_missing_runbook_is_a_problem(tmp_path: Path) -> None:
     assert problem.remedy == "leave it out: each fault of process has its own"
 
 
+def test_a_missing_runbook_of_an_objective_is_a_problem(tmp_path: Path) -> None:
+    """It is refused as that of a check is, with the line of the objective."""
+    aim = "{name: up, check: a-proc, sli: up, target: 99%, window: 1d, runbook: no-such}"
+    with pytest.raises(ConfigurationError) as caught:
+        check_runbooks(write(tmp_path, f"objectives:\n  - {aim}"))
+    (problem,) = caught.value.problems
+    assert (problem.key, problem.line) == ("up.runbook", 19)
+    assert problem.file.endswith("sentinel.yaml")
+    assert problem.message == "there is no runbook 'no-such'"
+    assert problem.remedy == "leave it out: its alerts have one of their own"
+    check_runbooks(
+        write(tmp_path, f"objectives:\n  - {aim.replace('no-such', 'objective-burning')}")
+    )
+
+
 def test_a_broken_runbook_of_the_platform_is_a_problem(
     platform: Configuration, tmp_path: Path
 ) -> None:
