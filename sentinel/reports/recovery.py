@@ -102,9 +102,9 @@ class _Case:
 
     def tells(self, at: datetime) -> bool:
         """Whether what happened then is of this report: all that hangs together with its incident,
-        or what lies in its period.
+        or what lies in its period; what happens at its very end is of the next one.
         """
-        return self.incident is not None or self.period.began <= at <= self.period.ended
+        return self.incident is not None or self.period.began <= at < self.period.ended
 
 
 def _tell(case: _Case) -> RecoveryFacts:

@@ -206,7 +206,7 @@ def _complain_of_actions(
         (each.id, n, verdict or "not judged yet")
         for each in kept_episodes(history)
         for n, (at, verdict) in enumerate(each.attempts, 1)
-        if began <= at <= ended
+        if began <= at < ended
     )
     if told != wanted:
         yield f"actions {told}, not {wanted}"

@@ -137,10 +137,10 @@ def judge_tale(tale: Tale, aim: tuple[str, int, int]) -> dict[str, Any]:
     allowed, (good, total) = 1 - Fraction(aim[0]), count_window(tale, aim[1])
     bad = total - good
     state = "missed" if bad > allowed * total else "met"
-    if total == 0:
-        state = "no_data"
-    elif bad < 0:
+    if bad < 0:
         state = "invalid"
+    elif total == 0:
+        state = "no_data"
     elif total < aim[2]:
         state = "insufficient"
     told = state in ("met", "missed")

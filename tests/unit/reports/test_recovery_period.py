@@ -302,3 +302,10 @@ def test_the_summary_of_one_incident_says_since_when_it_counts(incident_store: S
     assert facts.period is not None
     since = f"Since {facts.period.began:%Y-%m-%d %H:%M:%S} UTC, other failures included: "
     assert facts.summary[0].startswith(since)
+
+
+def test_what_happens_at_the_end_of_a_period_is_of_the_next(incident_store: SqliteStore) -> None:
+    """Two reports, one after the other, tell an act once."""
+    periods = ((-60, 5), (5, 60))
+    both = [told(incident_store, 1200, began=at(a), ended=at(b)) for a, b in periods]
+    assert [len(facts.actions) for facts in both] == [0, 1]

@@ -3,6 +3,9 @@
 from tools.grafana.board import GREEN, PURPLE, RED, YELLOW, Board, Query, Row, Stat, Table, Trend
 
 _RUNS = "sentinel_probe_runs_total{@platform}"
+_TOLD = "sentinel_notifications_total"
+_DELIVERED = f'{_TOLD}{{@platform, outcome=~"delivered|renewed"}}[$__rate_interval]'
+_FAILED = f'{_TOLD}{{@platform, outcome!~"delivered|renewed"}}[$__rate_interval]'
 
 STATS = Row(
     (
@@ -169,6 +172,32 @@ TRENDS = (
             ),
         ),
         "What could it not do?",
+    ),
+    Row(
+        (
+            Trend(
+                "Notices by channel",
+                "Tries to deliver a notice that succeeded, and those that failed or gave up, per "
+                "interval.",
+                (
+                    Query(f"sum by (channel) (increase({_DELIVERED}))", "{{channel}} delivered"),
+                    Query(f"sum by (channel) (increase({_FAILED}))", "{{channel}} failed"),
+                ),
+                runbook="notices-undelivered",
+            ),
+            Trend(
+                "Notices that wait",
+                "Not delivered yet, by channel. What can't be delivered is tried again for a day.",
+                (
+                    Query(
+                        "sum by (channel) (sentinel_notifications_waiting{@platform})",
+                        "{{channel}}",
+                    ),
+                ),
+                runbook="notices-undelivered",
+            ),
+        ),
+        "Does anybody hear of it?",
     ),
 )
 
