@@ -103,6 +103,7 @@ class Notifying:
             self.notifier.find_open,
             self.is_well,
             self.notifier.recorder.scrub,
+            self.notifier.is_overtaken,
             mended=known is not None,
         )
 

@@ -8,7 +8,8 @@ import asyncio
 import getpass
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from sentinel.core.fault import StandingFault, Status, describe_subject
 from sentinel.core.fault.loss import find_acceptable
 from sentinel.core.model import Finding
 from sentinel.core.moment import write_moment
-from sentinel.core.order import Answer, Order, OrderKind
+from sentinel.core.order import Answer, AnswerWord, Order, OrderKind
 from sentinel.core.quantity import format_names
 from sentinel.engine.conductor import PROGRESS
 from sentinel.engine.requests import describe_budget
@@ -87,6 +88,28 @@ async def give_order(
     return answer
 
 
+async def follow_order(
+    store: Store, by: str, action: str, subject: str, ordered: Awaitable[Answer]
+) -> Answer:
+    """The answer to an order whose row stands in the audit log. What was not done gets a row that
+    says so, and why: the log must not read as if it had been.
+    """
+    try:
+        answer = await ordered
+    except NoDaemon as error:
+        _audit_outcome(store, by, f"{action} unanswered", subject, error.message)
+        raise
+    if not answer.is_done:
+        outcome = AnswerWord.REFUSED if answer.word is AnswerWord.UNKNOWN else answer.word
+        _audit_outcome(store, by, f"{action} {outcome}", subject, answer.text)
+    return answer
+
+
+def _audit_outcome(store: Store, by: str, action: str, subject: str, why: str) -> None:
+    with suppress(StateUnwritable):  # the answer itself must reach whoever asked
+        store.add_audit(utcnow(), by, action, subject, why)
+
+
 def halt(folder: Path, reason: str) -> str:
     """The kill switch: works without a daemon, and with one that hangs. In force is what counts:
     a full disk may refuse the reason, or its row in the audit log, and the file is there.
@@ -145,8 +168,8 @@ def _unusable(folder: Path, done: str, error: OSError, guidance: str) -> StateEr
 async def command_component(
     store: Store, action: str, component: str, reason: str, by: str = "operator"
 ) -> Answer:
-    """`reset` or `restart` a component through the daemon, written to the audit log before the
-    effect.
+    """`reset`, `restart` or `reload` a component through the daemon, written to the audit log before
+    the effect.
 
     A restart `by` a runbook is counted and capped like an automatic one, and its step has its own
     deadline.
@@ -154,7 +177,8 @@ async def command_component(
     _refuse_unknown(store, component)
     store.add_audit(utcnow(), actor(), action, component, reason)
     patience = RUNBOOK_PATIENCE if by == "runbook" else PATIENCE
-    return await give_order(store, action, component, {"reason": reason, "by": by}, patience)
+    order = give_order(store, action, component, {"reason": reason, "by": by}, patience)
+    return await follow_order(store, actor(), action, component, order)
 
 
 def plan_reset(store: Store, component: str) -> str:
@@ -174,9 +198,9 @@ async def apply_reset(store: Store, component: str, reason: str, planned: str) -
     meanwhile.
     """
     store.add_audit(utcnow(), actor(), "reset", component, f"{reason} ({planned})")
-    return await give_order(
-        store, OrderKind.RESET, component, {"reason": reason, "expects": planned}
-    )
+    payload = {"reason": reason, "expects": planned}
+    order = give_order(store, OrderKind.RESET, component, payload)
+    return await follow_order(store, actor(), "reset", component, order)
 
 
 def find_lost(
@@ -241,7 +265,8 @@ async def accept_lost(
         "by": by,
         "expects": expects,
     }
-    return await give_order(store, OrderKind.ACCEPT, check, payload)
+    order = give_order(store, OrderKind.ACCEPT, check, payload)
+    return await follow_order(store, by, OrderKind.ACCEPT, whom, order)
 
 
 def _refuse_unknown(store: Store, component: str) -> None:
@@ -264,16 +289,10 @@ async def move_platform(
         _refuse_unknown(store, component)
     store.add_audit(utcnow(), actor(), action, component or "everything", reason)
     key = f"move/{component}/{utcnow().isoformat()}"
-    order = asyncio.create_task(
-        give_order(
-            store,
-            OrderKind.MOVE,
-            component,
-            {"action": action, "reason": reason},
-            MOVE_PATIENCE,
-            key,
-        )
-    )
+    payload = {"action": action, "reason": reason}
+    given = give_order(store, OrderKind.MOVE, component, payload, MOVE_PATIENCE, key)
+    whom = component or "everything"
+    order = asyncio.create_task(follow_order(store, actor(), action, whom, given))
     while not order.done():
         await asyncio.wait([order], timeout=0.2)
         progress = json.loads(store.meta(PROGRESS) or "{}")
@@ -285,7 +304,8 @@ async def move_platform(
 async def close_breaker(store: Store, reason: str) -> Answer:
     """Let automation act again."""
     store.add_audit(utcnow(), actor(), "close breaker", "", reason)
-    return await give_order(store, OrderKind.BREAKER, "automation", {"reason": reason})
+    order = give_order(store, OrderKind.BREAKER, "automation", {"reason": reason})
+    return await follow_order(store, actor(), "close breaker", "", order)
 
 
 async def run_check(

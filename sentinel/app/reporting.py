@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
+from sentinel.app.runbooks.places import find_runbook, known_faults, open_shelf
 from sentinel.config import Configuration
+from sentinel.core.model import Check
 from sentinel.core.moment import is_time
 from sentinel.core.notice.route import NoticeRoute
 from sentinel.core.quantity import format_duration, parse_duration
 from sentinel.engine.fleet import Fleet
-from sentinel.engine.supervision import make_kind
-from sentinel.errors import UsageError
+from sentinel.engine.supervision import make_check, make_kind
+from sentinel.errors import ConfigurationError, UsageError
 from sentinel.probes import load_kinds
 from sentinel.reports import ReportRequest
 from sentinel.reports.figures.automation import EVIDENCE, RESTARTS, name_report
+from sentinel.runbook.shelf import Shelf
 
 LOOKS_AT_EVIDENCE = frozenset({"progress", "readiness"})
 """Reports before which the evidence is looked at."""
@@ -48,7 +52,33 @@ def make_request(
         remembered=configuration.retention,
         plan=configuration.plan,
         automations=tuple(_list_automations(configuration)),
+        find_runbook=_choose_runbooks(configuration),
     )
+
+
+def _choose_runbooks(configuration: Configuration) -> Callable[[str, str], str]:
+    """The runbook for a fault of a check, as incidents get it. The shelf is read when it is first
+    asked; broken runbooks of the platform keep nobody from a report.
+    """
+
+    @cache
+    def read() -> tuple[Shelf, dict[str, Check]]:
+        supervised = (make_check(each) for each in configuration.components if each.driver)
+        checks = {each.name: each for each in (*supervised, *configuration.checks)}
+        try:
+            return open_shelf(configuration.folder), checks
+        except ConfigurationError:
+            return open_shelf(), checks
+
+    def find(name: str, fault: str) -> str:
+        shelf, checks = read()
+        check = checks.get(name)
+        declared = known_faults().get(check.kind, {}).get(fault) if check is not None else None
+        if check is None or declared is None:
+            return ""
+        return find_runbook(shelf, check, fault, declared.runbook)
+
+    return find
 
 
 def _list_calls(routes: Iterable[NoticeRoute]) -> tuple[tuple[float, str], ...]:

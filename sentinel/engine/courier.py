@@ -32,7 +32,7 @@ IDLE = 1.0
 LAST_WORDS = 1.0
 """Seconds that a delivery under way has when sentinel ends."""
 _SHOWN = 300
-DELIVERED, RENEWED = "delivered", "renewed"
+DELIVERED, RENEWED, OVERTAKEN = "delivered", "renewed", "overtaken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,8 @@ class Courier:
     """Whether sentinel does its work: only then a dead man's switch hears of it."""
     scrub: Callable[[Any], Any] = lambda value: value
     """Takes secrets out of what a receiver said."""
+    is_overtaken: Callable[[Notice], bool] = lambda _notice: False
+    """Whether a notice says by now what is not so any more: then it is dropped."""
     mended: bool = False
     """Whether a person has just given it other options: what waits is tried at once."""
     view: ChannelView = field(init=False)
@@ -165,6 +167,11 @@ class Courier:
             await self._try_once(parcel)
 
     async def _try_once(self, parcel: Parcel) -> None:
+        if self.is_overtaken(parcel.notice):
+            log.info("notice_overtaken", channel=self.name, key=parcel.key)
+            dropped = Answer.refused(f"{OVERTAKEN}: it is over, or somebody sees to it")
+            await self._end(parcel, OVERTAKEN, dropped, self.view.error)
+            return
         miss = await self._send(parcel.notice, proof=parcel.tries.needs_proof)
         now = self.utcnow()
         if miss is None:

@@ -345,6 +345,10 @@ class Notifier:
             if channel in entry.told and entry.returned is None
         ]
 
+    def is_overtaken(self, notice: Notice) -> bool:
+        """Whether a notice is not to be sent any more; of what no book is known that is not said."""
+        return not self._begins_anew and self.state.book.is_overtaken(notice)
+
     # -- what people order ------------------------------------------------------------------------
 
     async def silence(self, silence: Silence) -> Answer:

@@ -30,7 +30,9 @@ PLACES = (
 )  # fmt: skip
 """Parts of sentinel whose errors are counted from the start."""
 ATTEMPT_OUTCOMES = ("recovered", "failed")
-NOTICE_OUTCOMES = ("delivered", "again", "refused", "expired", "unanswered", "renewed")
+NOTICE_OUTCOMES = (
+    "delivered", "again", "refused", "expired", "unanswered", "renewed", "overtaken",
+)  # fmt: skip
 STALE_INTERVALS = 3.0
 """A check without an observed verdict for so many intervals is blind: its age is exported."""
 DURATIONS = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0)

@@ -33,7 +33,8 @@ class ReportRequest:
     `target_per_hour` is what the platform should do. `owners` says who answers for a component,
     `escalation` who is called after how many seconds. `remembered`: seconds
     after which the store forgets what happened; nothing is claimed of what was before. `plan` is
-    what is to be reached, `automations` what runs by itself: (name, when).
+    what is to be reached, `automations` what runs by itself: (name, when). `find_runbook` gives the
+    runbook for a fault of a check, by their names: "" where the configuration knows none.
     """
 
     kinds: Mapping[str, Kind] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class ReportRequest:
     remembered: float | None = None
     plan: Plan = field(default_factory=Plan)
     automations: Sequence[tuple[str, str]] = ()
+    find_runbook: Callable[[str, str], str] = lambda _check, _fault: ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ def _tell(case: _Case) -> RecoveryFacts:
     store, now, request, window = case.store, case.now, case.request, case.window
     checks, kinds = store.checks(), request.kinds
     faults, accepted, unlisted = list_faults(store, case.period, now)
-    faults = assign_faults(faults, checks, kinds, request.owners)
+    faults = assign_faults(faults, checks, request, case.incidents)
     entries, left_out = _read_entries(case)
     timeline, cut = _bounded(_timeline(case, entries))
     people, unnamed = list_people(store, case.period, entries)

@@ -46,8 +46,8 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One picture. `unit` is Grafana's id of it; `steps` are colours from a value on, the first from
-    below everything; `runbook` is where to go from here.
+    """One picture. `unit` is Grafana's id of it, or `suffix:` and a word; `steps` are colours from a
+    value on, the first from below everything; `runbook` is where to go from here.
     """
 
     title: str

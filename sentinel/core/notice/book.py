@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sentinel.core.notice import OVER, RANKS, Affair, Tidings
+from sentinel.core.notice import OVER, RANKS, Affair, Notice, Tidings
 from sentinel.core.notice.maintenance import Maintenance, find_reason, last_end
 from sentinel.core.notice.route import NoticeRoute, find_routes
 from sentinel.core.notice.silence import Silence
@@ -20,6 +20,9 @@ OPENING = frozenset(
     {Tidings.OPENED, Tidings.WORSE, Tidings.ESCALATED, Tidings.REMINDER, Tidings.EXHAUSTED}
 )
 """Notices that something is wrong: those that a silence, a window and quiet hours hold back."""
+
+URGING = frozenset({Tidings.ESCALATED, Tidings.REMINDER})
+"""Notices that nobody sees to it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,15 @@ class NoticeBook:
     def find(self, affair: Affair) -> BookEntry:
         """What is known of an affair, or the beginning of it."""
         return self.entries.get(affair.id) or BookEntry(affair, messages=self.base)
+
+    def is_overtaken(self, notice: Notice) -> bool:
+        """Whether a notice that still waits would be wrong by now: it urges, and meanwhile somebody
+        sees to its affair, or it is over.
+        """
+        if notice.told not in URGING:
+            return False
+        entry = self.entries.get(notice.affair)
+        return entry is None or entry.acknowledged or entry.returned is not None
 
 
 @dataclass(frozen=True, slots=True)

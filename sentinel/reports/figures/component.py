@@ -9,12 +9,15 @@ from sentinel.store import ComponentView
 
 
 def describe_component(view: ComponentView, owners: Mapping[str, str]) -> ComponentFact:
-    """One component as the store shows it."""
+    """One component as the store shows it. Where its action says what its detail says, too, the
+    action alone is told: it names the command.
+    """
+    said = view.action.partition(":")[0]
     return ComponentFact(
         view.name,
         view.status,
         view.since,
-        view.detail,
+        "" if said and said in view.detail else view.detail,
         view.restarts,
         view.action,
         owners.get(view.name, ""),

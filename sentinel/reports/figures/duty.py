@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sentinel.core.fault import Severity
+from sentinel.core.fault import FaultKind, Severity
 from sentinel.core.model import Incident, IncidentState
-from sentinel.probes import Kind
+from sentinel.reports import ReportRequest
 from sentinel.reports.figures import Calling, FaultFact, Period, PersonAct
 from sentinel.store import CheckView, Reader, TimelineEntry
 
@@ -27,23 +27,37 @@ NOBODY = "nobody is named"
 def assign_faults(
     faults: Iterable[FaultFact],
     checks: Sequence[CheckView],
-    kinds: Mapping[str, Kind],
-    owners: Mapping[str, str],
+    request: ReportRequest,
+    incidents: Iterable[Incident],
 ) -> list[FaultFact]:
-    """The faults with their duties; those that stand first, the most urgent first of them."""
+    """The faults with their duties; those that stand first, the most urgent first of them.
+
+    The runbook is that of the latest of the `incidents` that the fault has opened, else what the
+    configuration has for it, else what its kind declares.
+    """
     kind_of = {check.name: check.kind for check in checks}
-    assigned = [_assign(fault, kinds.get(kind_of.get(fault.check, "")), owners) for fault in faults]
+    opened = sorted(incidents, key=lambda each: each.opened)
+    books = {(each.check, each.fault): each.runbook for each in opened if each.runbook}
+    assigned = list[FaultFact]()
+    for fault in faults:
+        kind = request.kinds.get(kind_of.get(fault.check, ""))
+        declared = kind.fault_kinds.get(fault.key) if kind is not None else None
+        named = (fault.check, fault.key)
+        book = books.get(named) or request.find_runbook(*named)
+        book = book or (declared.runbook if declared is not None else "")
+        assigned.append(_assign(fault, declared, book, request.owners))
     return sorted(assigned, key=lambda each: (each.ended is not None, _RANK.get(each.priority, 3)))
 
 
-def _assign(fault: FaultFact, kind: Kind | None, owners: Mapping[str, str]) -> FaultFact:
-    declared = kind.fault_kinds.get(fault.key) if kind is not None else None
-    book = f"sentinel runbook run {shlex.quote(declared.runbook)}" if declared else ""
+def _assign(
+    fault: FaultFact, declared: FaultKind | None, book: str, owners: Mapping[str, str]
+) -> FaultFact:
+    command = f"sentinel runbook run {shlex.quote(book)}" if book else ""
     return replace(
         fault,
         priority=declared.severity.value if declared is not None else "",
         owner=owners.get(fault.component, ""),
-        command=next(iter(fault.cure), book if declared and declared.runbook else ""),
+        command=next(iter(fault.cure), command),
     )
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from sentinel.app.ordering import find_lost
-from sentinel.errors import UsageError
+from sentinel.app import ordering
+from sentinel.app.ordering import actor, command_component, find_lost, move_platform
+from sentinel.core.order import Answer
+from sentinel.errors import NoDaemon, UsageError
+from sentinel.store.sqlite import SqliteStore
 
 STORE: Any = SimpleNamespace(
     checks=lambda: [SimpleNamespace(name="bus", kind="bus_delivery")], faults=lambda _check: []
@@ -30,3 +35,59 @@ def test_what_is_no_loss_is_told_apart(check: str, fault: str, message: str, gui
         find_lost(STORE, check, fault, {})
     assert message in refused.value.message
     assert guidance in refused.value.guidance
+
+
+# -- what became of an order ----------------------------------------------------------------------
+
+WATCHED = "sentinel can't restart queue: it only watches"
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteStore]:
+    """A store in which a component is known."""
+    monkeypatch.setattr(ordering, "_refuse_unknown", lambda _store, _component: None)
+    store = SqliteStore(tmp_path)
+    yield store
+    store.close()
+
+
+def _rows(store: SqliteStore) -> list[tuple[str, str, str]]:
+    assert {row.actor for row in store.audit()} == {actor()}
+    return [(row.action, row.subject, row.detail) for row in reversed(store.audit())]
+
+
+@pytest.mark.parametrize(
+    ("answer", "after"),
+    [
+        (Answer.refused(WATCHED), [("restart refused", "queue", WATCHED)]),
+        (Answer.failed("1 of 2"), [("restart failed", "queue", "1 of 2")]),
+        (Answer.unknown("unknown order"), [("restart refused", "queue", "unknown order")]),
+        (Answer.done("restart: 1 component done"), []),
+    ],
+)
+async def test_what_was_not_done_is_audited(
+    watched: SqliteStore, monkeypatch: pytest.MonkeyPatch, answer: Answer, after: list[object]
+) -> None:
+    """The order stands in the audit log before its effect; when it had none, that stands there,
+    too, and why.
+    """
+
+    async def give(*_order: object) -> Answer:
+        assert _rows(watched)[-1] == ("restart", "queue", "why")
+        return answer
+
+    monkeypatch.setattr(ordering, "give_order", give)
+    assert await move_platform(watched, "restart", "queue", "why", lambda _steps: None) == answer
+    assert _rows(watched) == [("restart", "queue", "why"), *after]
+    assert await command_component(watched, "restart", "queue", "why") == answer
+    assert _rows(watched) == [("restart", "queue", "why"), *after] * 2
+
+
+async def test_an_order_without_an_answer_is_audited(watched: SqliteStore) -> None:
+    """No daemon runs: nobody has done it."""
+    with pytest.raises(NoDaemon):
+        await command_component(watched, "restart", "queue", "why")
+    assert _rows(watched) == [
+        ("restart", "queue", "why"),
+        ("restart unanswered", "queue", "no daemon runs that could carry it out"),
+    ]

@@ -84,6 +84,7 @@ class Desk:
                 self.dispatcher.note,
                 self.clock.utcnow,
                 self.notifier.find_open,
+                is_overtaken=self.notifier.is_overtaken,
             )
             for name, receiver in self.receivers.items()
         ]

@@ -238,6 +238,49 @@ async def test_acknowledged_nothing_is_escalated(tmp_path, store, clock, metrics
         await desk.close()
 
 
+@pytest.mark.parametrize("event", ["acknowledged", "recovered"])
+async def test_an_escalation_that_is_wrong_by_now_is_not_sent(
+    store, recorder, metrics, clock, event
+):
+    """It waited on a dead channel; that somebody sees to it, or that it is over, is told instead."""
+    team, lead = Receiver(), Receiver(*[NotDelivered("no network")] * 3)
+    desk = Desk(store, recorder, metrics, clock, team=team, lead=lead)
+    route = NoticeRoute(("team",), remind=660, escalate=(EscalationStep(600, ("lead",)),))
+    desk.rule(routes=(route,))
+    await desk.open()
+    incident = await desk.fall("bus")
+    await desk.turn()
+    await desk.after(600)
+    assert (lead.sent, len(lead.misses)) == ([], 2)  # escalated, and tried in vain
+    key = next(order.key for order in store.take_orders() if order.kind == "deliver")
+    assert "/escalated/" in key
+    await (desk.recover(incident) if event == "recovered" else desk.change(incident, event))
+    await desk.after(1)
+    assert store.order_outcome(key) == Answer.refused(
+        "overtaken: it is over, or somebody sees to it"
+    )
+    assert metrics.notifications.figures()["lead", "overtaken"] == 1.0
+    await desk.after(60)
+    await desk.after(60)
+    assert (lead.told, team.told) == ([f"bus {event}"], ["bus opened", f"bus {event}"])
+    assert desk.dispatcher.couriers["lead"].view.waiting == 0
+    await desk.close()
+
+
+async def test_an_escalation_that_still_holds_is_sent_late(store, recorder, metrics, clock):
+    """Nobody has seen to it meanwhile."""
+    team, lead = Receiver(), Receiver(NotDelivered("no network"))
+    desk = Desk(store, recorder, metrics, clock, team=team, lead=lead)
+    desk.rule(routes=(NoticeRoute(("team",), escalate=(EscalationStep(600, ("lead",)),)),))
+    await desk.open()
+    await desk.fall("bus")
+    await desk.turn()
+    await desk.after(600)
+    await desk.after(1)
+    assert lead.told == ["bus escalated"]
+    await desk.close()
+
+
 async def test_an_operators_reset_is_told_as_an_end(tmp_path, store, clock, metrics):
     """It is no recovery, and announced by nobody."""
     house, team = House(tmp_path, store, clock, metrics), Receiver()

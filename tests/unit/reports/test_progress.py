@@ -19,7 +19,7 @@ from sentinel.reports.progress import progress_facts
 from sentinel.store import Changes
 from sentinel.store.document import write_instant
 from sentinel.store.sqlite import SqliteStore
-from tests.unit.reports.conftest import agent, check, row
+from tests.unit.reports.conftest import agent, check, component, row
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 DONE = "registry/completed/tasks completed"
@@ -213,3 +213,25 @@ def test_blockers_name_subjects(incident_store: SqliteStore) -> None:
         f"tenants is down: table {name}: 2 rows of another tenant"
         for name in ("agents", "flows", "tasks")
     ]
+
+
+@pytest.mark.parametrize(
+    ("detail", "shown"),
+    [
+        ("not judged: stopped on request", "stopped on request: `sentinel start load`"),
+        ("stopped on request, or waits: not judged", "stopped on request: `sentinel start load`"),
+        ("no answer", "no answer (stopped on request: `sentinel start load`)"),
+    ],
+)
+def test_why_nothing_is_done_is_said_once(
+    incident_store: SqliteStore, detail: str, shown: str
+) -> None:
+    """The detail of a component that is stopped on request says so, and its action does."""
+    action = "stopped on request: `sentinel start load`"
+    view = component("load", "unknown", action=action, detail=detail)
+    incident_store.commit(Changes(components=[view]))
+    document = collect(incident_store, "progress", at(1200))
+    texts = render("progress", document, ("md", "html")).texts
+    row = next(line for line in texts["md"].splitlines() if line.startswith("| load |"))
+    assert row.replace("\\", "").endswith(f"| {shown} |")
+    assert ("no answer" in texts["html"]) is (detail == "no answer")

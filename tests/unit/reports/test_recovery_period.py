@@ -138,6 +138,31 @@ def test_a_fault_has_priority_owner_and_command(incident_store: SqliteStore) -> 
     assert (second.priority, second.owner, second.command) == ("page", "team bus", "XINFO STREAM a")
 
 
+def test_the_runbook_of_a_fault_is_that_of_its_incident(incident_store: SqliteStore) -> None:
+    """What its incident shows, else what the configuration has for it, else what its kind has."""
+    idle = Fault("idle_in_transaction", {"process": "7"}, Status.DEGRADED, "idles")
+    faults = [StandingFault("database", "db", idle, at(2), Status.DEGRADED)]
+    views = [check("database", "postgres", "db")]
+    incident_store.commit(Changes(faults=faults, checks=views))
+
+    def command(**more: object) -> str:
+        (fault,) = told(incident_store, 1200, began=at(-60), **more).faults
+        return fault.command
+
+    def find(*named: str) -> str:
+        assert named == ("database", "idle_in_transaction")
+        return "of-the-check"
+
+    assert command() == "sentinel runbook run database-degraded"
+    assert command(find_runbook=find) == "sentinel runbook run of-the-check"
+    incident = Incident(
+        "I7", "db", at(2), IncidentState.OPEN, Status.DEGRADED, "idles", "database",
+        fault="idle_in_transaction", runbook="of-the-incident",
+    )  # fmt: skip
+    incident_store.commit(Changes(incidents=[incident]))
+    assert command(find_runbook=find) == "sentinel runbook run of-the-incident"
+
+
 def database(store: SqliteStore, before: float, after: float, timeline: float = 1) -> None:
     """A database whose log is read before the incident and after it."""
     samples = [

@@ -54,6 +54,7 @@ QUESTIONS = Row(
             "flow may be stuck for "
             "two reasons.",
             (Query("max(sum by (reason) (sentinel_flow_stuck{@check}))"),),
+            unit="suffix:stuck",
             runbook="flows-stuck",
             steps=((1, YELLOW), (10, RED)),
         ),
@@ -62,6 +63,7 @@ QUESTIONS = Row(
             "Tries of the canary tenants that saw rows of another tenant, over the range shown. "
             "One is too many.",
             (Query('sum(increase(sentinel_tenant_probe_total{@check, result="leak"}[$__range]))'),),
+            unit="suffix:leaks",
             runbook="tenant-leak",
             steps=((0.5, RED),),
             decimals=0,
@@ -70,6 +72,7 @@ QUESTIONS = Row(
             "What broke?",
             "Incidents that are open now; the first of a cause stands for those that depend on it.",
             (Query("sum(sentinel_incidents_open{@component})"),),
+            unit="suffix:open",
             steps=((1, RED),),
         ),
     )

@@ -15,6 +15,7 @@ from tools.grafana.declared import RULES
 from tools.grafana.lint import find_faults
 from tools.grafana.live import CONFIG
 from tools.grafana.picture import list_drawn
+from tools.grafana.quantity import write_quantity
 from tools.grafana.question import list_panels
 from tools.grafana.render import (
     FOLDER,
@@ -48,6 +49,15 @@ def test_every_subject_has_its_dashboard() -> None:
 def test_files_are_as_generated(file: str) -> None:
     """Nobody edits them by hand: `python -m tools.grafana` writes them."""
     assert (FOLDER / file).read_text(encoding="utf-8") == render_dashboards()[file]
+
+
+def test_every_answer_says_of_what_it_is() -> None:
+    """A bare figure under a question answers nothing."""
+    asked = [each for each in list_panels(DOCUMENTS["overview"]) if each["title"].endswith("?")]
+    units = [each["fieldConfig"]["defaults"]["unit"] for each in asked]
+    assert units == ["percentunit", "percentunit", "suffix:stuck", "suffix:leaks", "suffix:open"]
+    shown = [write_quantity(31.0, unit, 0) for unit in units]
+    assert shown == ["3100 %", "3100 %", "31 stuck", "31 leaks", "31 open"]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -59,6 +59,10 @@ LINTED: dict[str, tuple[str, Change]] = {
     "no sentence": ("description", lambda d: panel(d).update(description="messages")),
     "no unit": ("unit", lambda d: panel(d)["fieldConfig"]["defaults"].pop("unit")),
     "unknown unit": ("unit", lambda d: panel(d)["fieldConfig"]["defaults"].update(unit="bananas")),
+    "unit without a word": (
+        "unit",
+        lambda d: panel(d)["fieldConfig"]["defaults"].update(unit="suffix:"),
+    ),
     "no target": ("target", lambda d: panel(d).update(targets=[])),
     "no query": ("target", ask("")),
     "line of one point": (
