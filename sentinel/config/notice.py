@@ -37,6 +37,7 @@ from sentinel.strict.place import Place
 LOG = "log"
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _FILE = "_file"
+_WILD = frozenset("*?[")
 _IN_THE_OPEN = (
     "is a secret, and stands in the file",
     'write "${VARIABLE}", or name a file of mode 600',
@@ -139,6 +140,7 @@ def _read_routes(
         _check_names(written, place / "channels", route.channels, names)
         for n, step in enumerate(route.escalate):
             _check_names(written, place.at("escalate", n, "channels"), step.channels, names)
+        _check_components(written, place / "component", route.component)
         yield make_route(route)
 
 
@@ -147,6 +149,14 @@ def _check_names(written: Written, place: Place, channels: list[str], names: lis
     for i, name in enumerate(channels):
         if name not in names and name not in given:
             (place / i).note(*unknown_message("channel", name, names))
+
+
+def _check_components(written: Written, place: Place, patterns: list[str]) -> None:
+    """A name without wildcards is that of a component; a pattern may be of those to come."""
+    given = written.names("components")
+    for i, name in enumerate(patterns):
+        if not _WILD.intersection(name) and name not in given:
+            (place / i).note(*unknown_message("component", name, list(given)))
 
 
 def make_route(route: RouteSettings) -> NoticeRoute:
@@ -187,6 +197,7 @@ def _read_windows(
         if item.name in seen:
             (place / "name").note(f"window `{item.name}` is given twice", "keep one of them")
         seen.add(item.name)
+        _check_components(written, place / "components", item.components)
         window = _read_window(place, item)
         if window is not None:
             yield window

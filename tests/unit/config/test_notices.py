@@ -149,6 +149,15 @@ maintenance:
             " until: 2099-01-31T01:00Z}]",
             "maintenance[0].until: ends before it begins",
         ),
+        (
+            "maintenance: [{name: m, components: ['nobody-*', bsu], reason: r, cron: '0 2 * * *',"
+            " for: 1h}]",
+            "maintenance[0].components[1]: unknown component `bsu`",
+        ),
+        (
+            "routes: [{channels: [log], component: [bsu]}]",
+            "routes[0].component[0]: unknown component `bsu`",
+        ),
         ("page_address: sentinel", "page_address: 'sentinel' is no web address"),
     ],
 )
