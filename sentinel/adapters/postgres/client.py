@@ -33,6 +33,7 @@ from sentinel.adapters.postgres.address import (
     find_places,
     read_settings,
 )
+from sentinel.adapters.postgres.bound import stop_at_most
 from sentinel.adapters.postgres.error import translate
 from sentinel.adapters.postgres.start import start_session
 from sentinel.errors import (
@@ -67,9 +68,10 @@ class _Held(psycopg.AsyncConnection[Record]):
         interval: float = _LONG,
         timeout: float | None = None,  # noqa: ASYNC109 - psycopg's own
     ) -> T:
-        """What the generator gives."""
+        """What the generator gives. Raises NotMeasurable for an answer beyond all bounds."""
+        bounded = stop_at_most(gen, self.pgconn.socket)
         return await wait_async(
-            gen, self.pgconn.socket, interval=max(interval, _LONG), timeout=timeout
+            bounded, self.pgconn.socket, interval=max(interval, _LONG), timeout=timeout
         )
 
 
@@ -226,7 +228,7 @@ class PostgresClient:
                 f"no answer in time: none within {self._deadline:g} s",
                 "is the server frozen, or the network black-holed?",
             ) from error
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, NotMeasurable):
             self._drop()
             raise
         except (psycopg.Error, OSError) as error:
