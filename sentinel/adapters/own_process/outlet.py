@@ -43,7 +43,7 @@ class Outlet:
         self._bytes = 0
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self._closed = self._telling = False
         self._untold, self._since = 0, 0.0
         self._moved = time.monotonic()
         self.dropped = 0
@@ -72,7 +72,7 @@ class Outlet:
     def drain(self, seconds: float) -> bool:
         """Wait until everything is written, not longer than that; whether it is."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._bytes, seconds)
+            return self._changed.wait_for(lambda: not (self._bytes or self._telling), seconds)
 
     def close(self, seconds: float = 0.0) -> None:
         """Drain, then take nothing more. The descriptor stays open when its thread is held in it."""
@@ -110,9 +110,19 @@ class Outlet:
                 self._bytes -= len(data)
                 lost, since = (0, 0.0) if self._lines else (self._untold, self._since)
                 self._untold -= lost
+                self._telling = lost > 0
                 self._changed.notify_all()
             if lost:
-                self._on_loss(lost, time.monotonic() - since)
+                self._tell(lost, time.monotonic() - since)
+
+    def _tell(self, lost: int, seconds: float) -> None:
+        """What was lost is a line of its own: nothing is drained before it has its place."""
+        try:
+            self._on_loss(lost, seconds)
+        finally:
+            with self._changed:
+                self._telling = False
+                self._changed.notify_all()
 
     def _put(self, data: bytes) -> None:
         """A line is never torn: what a full disk took of it is followed by its rest."""

@@ -148,3 +148,24 @@ def test_a_line_that_is_larger_than_the_bound(pipe: tuple[int, int]) -> None:
     assert read_all(pipe[0], b"\n").decode() == LINE
     assert lines.drain(5)
     assert not lines.dropped
+
+
+def test_what_was_lost_is_told_before_the_end(pipe: tuple[int, int]) -> None:
+    """However long it takes to put that into words: the end waits for it."""
+    reading, writing = pipe
+
+    def tell(lines: int, _seconds: float) -> None:
+        time.sleep(0.1)  # as on a machine that is busy
+        made.write(f"lost {lines}\n")
+
+    made = Outlet(writing, tell, 4096)
+    for _ in range(200):
+        made.write(LINE)
+    dropped = made.dropped
+    assert dropped
+    reader = threading.Thread(target=lambda: seen.append(read_all(reading, b"lost ")))
+    seen: list[bytes] = []
+    reader.start()
+    made.close(20)
+    reader.join(20)
+    assert seen[0].endswith(f"lost {dropped}\n".encode())
