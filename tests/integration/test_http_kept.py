@@ -213,3 +213,16 @@ async def test_one_context_for_one_trust_store(
     plain = HttpClient("x", "https://127.0.0.1:9")
     assert await plain._find_trust() is not found[0]
     assert await plain._find_trust() is await HttpClient("y", "https://127.0.0.1:9")._find_trust()
+
+
+async def test_where_a_server_sends_us_is_not_held():
+    """It could lead to ever new ports, and what is held there would never be asked for again."""
+    async with scripted() as (elsewhere, other), scripted() as (there, client):
+        location = f"Location: {other.base_url}/there\r\n".encode()
+        away = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n" + location + b"\r\n"
+        there.scripts = [[away] * 2]
+        for _ in range(2):
+            answer = await get(client, redirects=1)
+            assert answer.status == 200
+    assert [b"Connection: close" in head for head in elsewhere.asked] == [True, True]
+    assert [b"Connection: close" in head for head in there.asked] == [False, False]

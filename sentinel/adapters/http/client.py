@@ -286,10 +286,11 @@ class Asked:
     def go_on(self, status: int, location: str) -> Asked:
         """What is asked where a redirect leads. Raises TargetRejected where we do not go."""
         method, body = ("GET", None) if status == 303 else (self.method, self.body)
-        hop, headers = next_hop(self.url, location), self.headers
+        hop, headers, keep = next_hop(self.url, location), self.headers, self.keep
         if not is_same_origin(hop, self.url):
             headers = leave_origin(headers, body, hop)
-        return replace(self, method=method, body=body, url=hop, headers=headers)
+            keep = False  # the server chooses where: nothing of so many places is held
+        return replace(self, method=method, body=body, url=hop, headers=headers, keep=keep)
 
 
 _READABLE = {"", "gzip", "x-gzip", "deflate"}
