@@ -26,10 +26,15 @@ async def own_store(lock: FolderLock) -> Store:
     """
     late = threading.Event()
 
+    def take_in_time() -> None:
+        lock.take()
+        if late.is_set():  # another store has its place by now, and the database is that one's
+            raise TimeoutError(f"{lock.folder} was taken too late")
+
     def open_it() -> OwnStore:
-        store = OwnStore(lock.folder, owner=True, prepare=lock.take)
+        store = OwnStore(lock.folder, owner=True, prepare=take_in_time)
         if late.is_set():
-            store.close()  # another one has its place by now
+            store.close()
         return store
 
     try:

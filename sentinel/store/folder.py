@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import threading
 from pathlib import Path
 
 from sentinel.errors import ActionRefused, StateError, StateUnwritable
@@ -25,15 +26,18 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._descriptor = folder, -1
+        self._taking = threading.Lock()
 
     def take(self) -> None:
         """Make the folder and take it. Raises StateUnwritable when it can be read at most (it may
         be held all the same), StateError when it can't be used, ActionRefused when it is another's.
         """
-        _make(self.folder)
-        if self._descriptor < 0:
-            self._descriptor = lock_state(self.folder)
-        prepare_folder(self.folder)
+        # Two threads of one daemon that both open it would each be "another sentinel" to the other.
+        with self._taking:
+            _make(self.folder)
+            if self._descriptor < 0:
+                self._descriptor = lock_state(self.folder)
+            prepare_folder(self.folder)
 
     def release(self) -> None:
         """Let others have it."""

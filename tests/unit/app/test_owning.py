@@ -57,3 +57,24 @@ async def test_a_disk_that_does_not_answer(tmp_path, monkeypatch, has_history):
     assert store.meta("a") == (None if has_history else "b")
     store.close()
     lock.release()
+
+
+def test_two_threads_of_one_daemon_take_its_folder(tmp_path):
+    """Neither is another sentinel to the other."""
+    lock, errors = FolderLock(tmp_path / "s"), []
+    start = threading.Barrier(8)
+
+    def take():
+        start.wait(10)
+        try:
+            lock.take()
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            errors.append(error)
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    lock.release()
+    assert errors == []
