@@ -110,6 +110,7 @@ class Daemon:
             utcnow,
             partial(self.engine.recorder.settle, counted=True),
             self.bookcase.text_of,
+            self.engine.hub,
         )
         self.upkeep.keep("pause_guard", self.engine.guard.run)
         await self.enrolment.add_components(configuration.components)

@@ -17,6 +17,7 @@ from sentinel.store import Reader
 from sentinel.web.app import make_app
 from sentinel.web.exposition import Settle, keep_nothing
 from sentinel.web.guard import listen_hosts
+from sentinel.web.live.channel import Feed
 from sentinel.web.page import OpenPage, open_page
 from sentinel.web.refusals import DoorRefusal
 
@@ -31,10 +32,11 @@ async def listen(
     utcnow: Callable[[], datetime],
     settle: Settle = keep_nothing,
     runbooks: Callable[[str], str | None] = lambda _name: None,
+    feed: Feed | None = None,
 ) -> OpenPage:
     """Serve until the page is closed; ages are counted by `utcnow`, the clock of what is shown.
     `configuration` gives the one in force, `runbooks(name)` the text of one, `settle()` writes what
-    totals were counted. PortInUse when the address can't be had.
+    totals were counted, `feed` tells what changes. PortInUse when the address can't be had.
     """
     sockets = bind(configuration())
     host, port = configuration().listen[0], sockets[0].getsockname()[1]
@@ -52,6 +54,7 @@ async def listen(
         reports=configuration().state / REPORTS,
         hosts=served,
         settle=settle,
+        feed=feed,
     )
     for why in DoorRefusal:  # at zero, so that `rate()` sees the first one
         metrics.page_refused.labels(why.value)

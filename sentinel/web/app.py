@@ -32,10 +32,13 @@ from sentinel.web.exposition import (
 from sentinel.web.faults import faults_document
 from sentinel.web.guard import (
     MIDDLEWARES,
+    STREAM,
     Handler,
     add_headers,
     is_short,
 )
+from sentinel.web.live.channel import Feed
+from sentinel.web.live.stream import end_streams, follow_status, show_status
 from sentinel.web.objectives import list_objectives
 from sentinel.web.site import SITE, Site, make_site
 from sentinel.web.visitor import MAX_BODY
@@ -66,13 +69,14 @@ def make_app(
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
     settle: Settle = keep_nothing,
+    feed: Feed | None = None,
 ) -> web.Application:
     """The web application.
 
     `metrics(openmetrics)` gives the exposition in pieces, `ready()` whether the daemon is and one
     line why, `hosts()` what `Host` may name (see `guard.listen_hosts`); `reports` is the folder of
     report files, `runbooks(name)` the text of one; `settle()` writes down what totals were counted,
-    before anybody is shown them.
+    before anybody is shown them; `feed` tells what changes, None: the status page is not live.
     """
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=MAX_BODY)
     app[SITE] = make_site(
@@ -86,20 +90,16 @@ def make_app(
         now=now,
         monotonic=monotonic,
         settle=settle,
+        feed=feed,
     )
     for route in ROUTES:
         app.router.add_get(route.path, route.handler)
     app.on_response_prepare.append(add_headers)
+    app.on_shutdown.append(end_streams)
     return app
 
 
 # -- pages ----------------------------------------------------------------------------------------
-
-
-async def show_status(request: web.Request) -> web.Response:
-    """The status page, complete without JavaScript."""
-    site = request.app[SITE]
-    return await _page(site, "status.html.j2", status=await site.status.get())
 
 
 async def show_incident(request: web.Request) -> web.Response:
@@ -324,6 +324,7 @@ ROUTES = (
     Route("/-/healthy", tell_healthy, "read"),
     Route("/-/ready", tell_ready, "read"),
     Route("/api/v1/status", api_status, "read"),
+    Route(STREAM, follow_status, "read"),
     Route("/api/v1/incidents", api_incidents, "read"),
     Route("/api/v1/incidents/{id}", api_incident, "read"),
     Route("/api/v1/faults", api_faults, "read"),

@@ -22,6 +22,8 @@ REQUEST_SECONDS = 9.0
 SHORT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC, errno.EIO}
 """What the system may be short of, or unable to read: no mistake of ours, and it may pass."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+STREAM = "/api/v1/stream"
+"""The one answer that has no end."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -112,6 +114,8 @@ async def limit_time(request: web.Request, handler: Handler) -> web.StreamRespon
     """Each answer is made within REQUEST_SECONDS, and few at a time: a flood waits for its turn,
     while the loop does everything else.
     """
+    if request.path == STREAM:  # it has no end, and costs a turn only when something changes
+        return await handler(request)
     try:
         async with asyncio.timeout(REQUEST_SECONDS), request.app[SITE].turns:
             return await handler(request)

@@ -20,6 +20,8 @@ from sentinel.core.foreign.host import HostName
 from sentinel.core.foreign.visible import make_document_visible
 from sentinel.store import Reader
 from sentinel.web.exposition import MetricsPage, Pieces, Settle, keep_nothing
+from sentinel.web.live.channel import Feed, LiveChannel
+from sentinel.web.live.paint import make_painter, teach_ages
 from sentinel.web.readers import Readers
 from sentinel.web.shared import Shared
 
@@ -46,6 +48,7 @@ class Site:
     """The text of a runbook by its name; None when there is none."""
     now: Callable[[], datetime]
     templates: Environment
+    live: LiveChannel
     static: dict[str, tuple[str, bytes]]
 
     async def read(self, make: Callable[[], Any]) -> Any:
@@ -64,7 +67,7 @@ def load_templates() -> Environment:
     upgraded under a running daemon.
     """
     sources = {file.name: file.read_text() for file in (FOLDER / "templates").glob("*.j2")}
-    return Environment(
+    environment = Environment(
         loader=DictLoader(sources),
         auto_reload=False,
         autoescape=True,
@@ -72,6 +75,8 @@ def load_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    teach_ages(environment)
+    return environment
 
 
 def load_static() -> dict[str, tuple[str, bytes]]:
@@ -96,9 +101,10 @@ def make_site(
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
     settle: Settle = keep_nothing,
+    feed: Feed | None = None,
 ) -> Site:
     """Put a site together. The status is shared only while it is being made."""
-    readers = Readers()
+    readers, templates = Readers(), load_templates()
 
     async def render_status() -> dict[str, Any]:
         return await readers.call(lambda: make_document_visible(document(store, now())))
@@ -114,6 +120,7 @@ def make_site(
         reports=reports,
         runbooks=runbooks,
         now=now,
-        templates=load_templates(),
+        templates=templates,
+        live=LiveChannel(store, readers, feed, make_painter(templates), now),
         static=load_static(),
     )
