@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sentinel.core.fault import StandingFault
+from sentinel.core.fault import FaultIdentity, StandingFault
 from sentinel.core.foreign.visible import make_visible
 from sentinel.core.model import Incident
 from sentinel.store.runbook import choose_runbook
@@ -88,6 +88,11 @@ def fold(incidents: Iterable[Incident]) -> tuple[list[Incident], dict[str, list[
     return causes, dependants
 
 
+def _urgency(standing: StandingFault) -> tuple[int, datetime, str, FaultIdentity]:
+    fault = standing.fault
+    return -fault.status.rank, standing.began, standing.check, fault.identity
+
+
 def _sort_key(incident: Incident) -> str:
     """What is broken before what recovers, the worst first, then the newest."""
     works = incident.recovered is not None
@@ -97,7 +102,7 @@ def _sort_key(incident: Incident) -> str:
 
 def _make_card(incident: Incident, dependants: list[str], found: CardSources) -> IncidentCard:
     standing = [each for each in found.faults.get(incident.component, ()) if not each.accepted]
-    worst_first = sorted(standing, key=lambda each: (-each.fault.status.rank, each.began))
+    worst_first = sorted(standing, key=_urgency)
     latest, attempts = found.story.get(incident.id, (None, 0))
     book = found.books.get(incident.check, "")
     action = found.actions.get(incident.component, "")
