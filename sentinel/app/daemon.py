@@ -311,8 +311,9 @@ class Daemon:
         }
         changes = self.engine.objectives.settle()
         changes.meta = self._signs.choose(words, self.engine.picture.looks())
+        along = bool(changes.tallies)  # written with what the checks remember: the same pages
         changes.gaps = self.engine.guard.take_gaps()
-        await self.engine.recorder.later(changes)
+        await self.engine.recorder.later(changes, along=along)
 
     async def _follow_clock(self, step: float) -> None:
         """What is known happened as long ago as before: only its time has another name now."""
