@@ -29,7 +29,7 @@ from sentinel.core.notice.maintenance import MaintenanceWindow
 from sentinel.core.notice.route import ALL_DAYS, DayHours, EscalationStep, NoticeRoute
 from sentinel.core.notice.storm import StormLimit
 from sentinel.core.schedule.crontab import read_crontab
-from sentinel.notify import Channel, load_channels
+from sentinel.notify import UNREAD, Channel, load_channels
 from sentinel.strict.attempt import attempt
 from sentinel.strict.explain import explain, unknown_message
 from sentinel.strict.place import Place
@@ -123,7 +123,7 @@ def _fill_secrets(
                 values[name] = SecretStr(values[name])
         elif isinstance(file, str):
             secret = read_secret(at, file, written.relative(file))
-            values[name] = secret or SecretStr("unknown")  # a problem was noted
+            values[name] = secret or SecretStr(UNREAD)  # a problem was noted
         elif file is not None:
             at.note("is no path", "write the name of a file")
     return values
