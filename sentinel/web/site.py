@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 from jinja2 import DictLoader, Environment, StrictUndefined
@@ -24,6 +26,7 @@ from sentinel.web.live.channel import Feed, LiveChannel
 from sentinel.web.live.paint import make_painter, teach_ages
 from sentinel.web.readers import Readers
 from sentinel.web.shared import Shared
+from sentinel.web.views.known import NOTHING_KNOWN, Known
 
 FOLDER = Path(__file__).parent
 
@@ -47,6 +50,7 @@ class Site:
     runbooks: Callable[[str], str | None]
     """The text of a runbook by its name; None when there is none."""
     now: Callable[[], datetime]
+    known: Known
     templates: Environment
     live: LiveChannel
     static: dict[str, tuple[str, bytes]]
@@ -67,7 +71,7 @@ def load_templates() -> Environment:
     upgraded under a running daemon.
     """
     sources = {file.name: file.read_text() for file in (FOLDER / "templates").glob("*.j2")}
-    environment = Environment(
+    made = Environment(
         loader=DictLoader(sources),
         auto_reload=False,
         autoescape=True,
@@ -75,8 +79,9 @@ def load_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    teach_ages(environment)
-    return environment
+    made.filters["segment"] = partial(quote, safe="")  # of a path, whatever stands in it
+    teach_ages(made)
+    return made
 
 
 def load_static() -> dict[str, tuple[str, bytes]]:
@@ -101,6 +106,7 @@ def make_site(
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
     settle: Settle = keep_nothing,
+    known: Known = NOTHING_KNOWN,
     feed: Feed | None = None,
 ) -> Site:
     """Put a site together. The status is shared only while it is being made."""
@@ -120,6 +126,7 @@ def make_site(
         reports=reports,
         runbooks=runbooks,
         now=now,
+        known=known,
         templates=templates,
         live=LiveChannel(store, readers, feed, make_painter(templates), now),
         static=load_static(),

@@ -45,4 +45,4 @@ def make_painter(environment: Environment) -> Callable[[Piece, datetime], str]:
 def paint_page(environment: Environment, page: PageModel, mark: str, now: datetime) -> bytes:
     """The whole page; `mark` is what its changes can be followed by."""
     template = environment.get_template("status.html.j2")
-    return template.render(page=page, mark=mark, now=now).encode()
+    return template.render(page=page, mark=mark, now=now, here="/").encode()
