@@ -4,21 +4,13 @@ names inert.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from sentinel.core.fault import Status
-from sentinel.core.model import Incident, IncidentState
-from sentinel.engine.hub import Hub
-from sentinel.store import Changes, CheckView, ComponentView
 from sentinel.store.sqlite import SqliteStore
-from sentinel.web import page as web_page
-from sentinel.web.app import make_app
-from sentinel.web.guard import listen_hosts
+from tests.browser.daemon import Daemon
 from tests.chromium import Page, open_chromium
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -29,55 +21,6 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
     """A blank page."""
     async with open_chromium(tmp_path) as made:
         yield made
-
-
-class Daemon:
-    """The web application on a port that it can leave and take again."""
-
-    def __init__(self, store: SqliteStore) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.store, self.hub = store, Hub()
-        self._page: web_page.OpenPage | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
-
-    async def start(self) -> None:
-        app = make_app(
-            self.store,
-            lambda _: iter(()),
-            lambda: (True, ""),
-            lambda: listen_hosts("127.0.0.1", self.port),
-            feed=self.hub,
-        )
-        bound = socket.create_server(("127.0.0.1", self.port))
-        self._page = await web_page.open_page(app, "127.0.0.1", [bound])
-
-    async def stop(self) -> None:
-        if self._page is not None:
-            await self._page.close()
-            self._page = None
-
-    def show(self, name: str, status: str, *, detail: str = "", incident: str = "") -> None:
-        """Put one component, its check and, when `incident` is given, an open incident into the
-        store.
-        """
-        now = datetime.now(UTC)
-        check = CheckView(
-            f"{name}-check", "tcp", name, status, status, now, detail, ("key", name), "", {}, [], 1, 3600.0, now,
-            0.1, "ok", "observed", "t", "", False,
-        )  # fmt: skip
-        component = ComponentView(name, status, now, detail, [], "", None, 0, "")
-        changes = Changes(checks=[check], components=[component])
-        if incident:
-            changes.incidents = [
-                Incident(f"I-{name}", name, now, IncidentState.OPEN, Status(status), incident)
-            ]
-        self.store.commit(changes)
-        self.hub.tell(lambda: changes)
 
 
 @pytest.fixture
@@ -92,7 +35,6 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
 
 
 TEXT = "document.body.innerText"
-LIVE = "document.querySelector('#fresh').dataset.state === 'live'"
 
 
 async def test_page_is_live(page: Page, daemon: Daemon) -> None:

@@ -73,10 +73,12 @@ function patchChildren(shown, wanted) {
 
 // Moves without losing the focus or what is selected.
 function move(element, parent, before) {
-  if (parent.moveBefore && element.isConnected) return parent.moveBefore(element, before);
+  const chosen = getSelection(), { anchorNode, anchorOffset, focusNode, focusOffset } = chosen;
+  const isChosen = anchorNode && (element.contains(anchorNode) || element.contains(focusNode));
   const focused = element.contains(document.activeElement) ? document.activeElement : null;
-  parent.insertBefore(element, before);
-  if (focused) focused.focus({ preventScroll: true });
+  if (parent.moveBefore) parent.moveBefore(element, before); else parent.insertBefore(element, before);
+  if (focused && focused !== document.activeElement) focused.focus({ preventScroll: true });
+  if (isChosen) chosen.setBaseAndExtent(anchorNode, anchorOffset, focusNode, focusOffset);
 }
 
 // Whoever stood in what goes away stands at the head of its section then.
@@ -205,6 +207,7 @@ function apply(message) {
 function follow() {
   source?.close();
   source = new EventSource("/api/v1/stream?after=" + encodeURIComponent(mark));
+  source.onopen = () => showState("live");
   source.onmessage = apply;
   source.addEventListener("anew", () => { source.close(); source = null; askAnew(); });
   source.onerror = () => {
