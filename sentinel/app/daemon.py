@@ -36,6 +36,7 @@ from sentinel.app.runbooks.bookcase import Bookcase
 from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
 from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.app.runbooks.places import describe_conditions
+from sentinel.app.runbooks.shown import make_known
 from sentinel.app.signs import SignsOfLife
 from sentinel.app.wiring import Clients, restraint_of
 from sentinel.config import Configuration
@@ -119,6 +120,7 @@ class Daemon:
             self.bookcase.text_of,
             OrderDesk(self.store, configuration.state, self.ask_reload),
             certificate,
+            make_known(lambda: self.configuration, self.bookcase, present),
         )
         self._page.used.update(json.loads(self.store.meta(USED_KEY) or "{}"))
         if certificate is not None:
@@ -328,8 +330,9 @@ class Daemon:
         }
         changes = self.engine.objectives.settle()
         changes.meta = self._signs.choose(words, self.engine.picture.looks())
+        along = bool(changes.tallies)  # written with what the checks remember: the same pages
         changes.gaps = self.engine.guard.take_gaps()
-        await self.engine.recorder.later(changes)
+        await self.engine.recorder.later(changes, along=along)
 
     async def _follow_clock(self, step: float) -> None:
         """What is known happened as long ago as before: only its time has another name now."""

@@ -1,5 +1,5 @@
 """What people order about notices: acknowledge, silence, maintenance, a test of a channel. Each stands
-in the audit log before its effect.
+in the audit log before its effect, and again when it was not done.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from sentinel.app.notifying import try_channel
-from sentinel.app.ordering import give_order
+from sentinel.app.ordering import follow_order, give_order
 from sentinel.app.presence import is_running
 from sentinel.clock import utcnow
 from sentinel.config import Configuration
@@ -32,7 +32,8 @@ async def acknowledge(store: Store, incident_id: str, by: str, reason: str) -> A
         raise UnknownName(text, "`sentinel incident list --open` lists them")
     store.add_audit(utcnow(), by, "acknowledge", incident_id, reason)
     payload = {"by": by, "reason": reason}
-    return await give_order(store, OrderKind.ACKNOWLEDGE, incident_id, payload)
+    order = give_order(store, OrderKind.ACKNOWLEDGE, incident_id, payload)
+    return await follow_order(store, by, "acknowledge", incident_id, order)
 
 
 async def add_silence(
@@ -51,7 +52,8 @@ async def add_silence(
         "by": by,
         "reason": reason,
     }
-    return await give_order(store, OrderKind.SILENCE, name, payload)
+    order = give_order(store, OrderKind.SILENCE, name, payload)
+    return await follow_order(store, by, "silence", shown, order)
 
 
 async def end_silence(store: Store, name: str, by: str) -> Answer:
@@ -59,7 +61,8 @@ async def end_silence(store: Store, name: str, by: str) -> Answer:
     if name not in {each.id for each in read_silences(store)}:
         raise UnknownName(f"there is no silence {name!r}", "`sentinel silence list` lists them")
     store.add_audit(utcnow(), by, "end silence", name, "")
-    return await give_order(store, OrderKind.SILENCE, name, {"action": "end"})
+    order = give_order(store, OrderKind.SILENCE, name, {"action": "end"})
+    return await follow_order(store, by, "end silence", name, order)
 
 
 async def add_window(
@@ -73,14 +76,16 @@ async def add_window(
         if not any(fnmatchcase(each, pattern) for each in known):
             raise UnknownName(*unknown_message("component", pattern, known))
     name = name or f"m-{utcnow():%Y%m%dT%H%M%S}"
-    store.add_audit(utcnow(), by, "maintenance", " ".join(components), reason)
+    shown = " ".join(components)
+    store.add_audit(utcnow(), by, "maintenance", shown, reason)
     payload = {
         "components": list(components),
         "seconds": _bounded(seconds),
         "by": by,
         "reason": reason,
     }
-    return await give_order(store, OrderKind.MAINTENANCE, name, payload)
+    order = give_order(store, OrderKind.MAINTENANCE, name, payload)
+    return await follow_order(store, by, "maintenance", shown, order)
 
 
 async def end_window(store: Store, name: str, by: str) -> Answer:
@@ -89,7 +94,8 @@ async def end_window(store: Store, name: str, by: str) -> Answer:
         text = f"there is no window {name!r} that is on"
         raise UnknownName(text, "`sentinel maintenance list` lists them")
     store.add_audit(utcnow(), by, "end maintenance", name, "")
-    return await give_order(store, OrderKind.MAINTENANCE, name, {"action": "end"})
+    order = give_order(store, OrderKind.MAINTENANCE, name, {"action": "end"})
+    return await follow_order(store, by, "end maintenance", name, order)
 
 
 async def send_test(configuration: Configuration | None, store: Store | None, name: str) -> Answer:

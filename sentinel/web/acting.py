@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from sentinel.core.access import AccessScope
 from sentinel.core.order import Answer, AnswerWord
 from sentinel.errors import ActionRefused, UnknownName, UsageError
 from sentinel.web.access import present_caller
@@ -132,3 +133,19 @@ async def _order(request: web.Request, give: Give) -> web.Response:
 
 def _tell(error: UsageError | ActionRefused) -> str:
     return f"{error.message}: {error.guidance}" if error.guidance else error.message
+
+
+ROUTES = (
+    ("/api/v1/incidents/{id}/ack", acknowledge, AccessScope.ACK),
+    ("/api/v1/incidents/{id}/note", note, AccessScope.ACK),
+    ("/api/v1/silences", add_silence, AccessScope.ACK),
+    ("/api/v1/silences/{id}/end", end_silence, AccessScope.ACK),
+    ("/api/v1/maintenance", add_maintenance, AccessScope.ACK),
+    ("/api/v1/maintenance/{name}/end", end_maintenance, AccessScope.ACK),
+    ("/api/v1/halt", halt, AccessScope.ACT),
+    ("/api/v1/resume", resume, AccessScope.ACT),
+    ("/api/v1/components/{name}/restart", restart, AccessScope.ACT),
+    ("/api/v1/breaker/close", close_breaker, AccessScope.ADMIN),
+    ("/api/v1/reload", reload, AccessScope.ADMIN),
+)
+"""Address, handler and scope of everything here; all of it by POST."""

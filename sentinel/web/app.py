@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +19,10 @@ from sentinel.store import Reader, ReportRow
 from sentinel.store.document import to_json
 from sentinel.strict.file import UnreadableFile, read_regular_file
 from sentinel.web import acting, signing
-from sentinel.web.access import KEEPER, Keeper, present_caller
+from sentinel.web.access import KEEPER, Keeper
 from sentinel.web.answer import REPORT_POLICY
 from sentinel.web.desk import DESK, Desk
-from sentinel.web.document import describe_incident, incident_document, status_document
+from sentinel.web.document import status_document
 from sentinel.web.exposition import (
     Pieces,
     Settle,
@@ -40,12 +38,13 @@ from sentinel.web.guard import (
     add_headers,
     is_short,
 )
-from sentinel.web.objectives import list_objectives
 from sentinel.web.signing import tell_reason
 from sentinel.web.site import SITE, Site, make_site
+from sentinel.web.views.known import NOTHING_KNOWN, Known
+from sentinel.web.views.routes import DRAWING, list_view_routes
 from sentinel.web.visitor import MAX_BODY
+from sentinel.web.written import write_json, write_page
 
-MAX_INCIDENTS = 200
 MAX_REPORTS = 100
 MAX_REPORT = 4 * 1024 * 1024
 """Bytes of a file: the reports of sentinel itself have at most a quarter of it."""
@@ -69,6 +68,7 @@ def make_app(
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
     settle: Settle = keep_nothing,
+    known: Known = NOTHING_KNOWN,
     rules: Callable[[], AccessRules] = AccessRules,
     tokens: Callable[[], tuple[AccessToken, ...]] = tuple,
     desk: Desk | None = None,
@@ -78,8 +78,8 @@ def make_app(
     `metrics(openmetrics)` gives the exposition in pieces, `ready()` whether the daemon is and one
     line why, `hosts()` what `Host` may name (see `guard.listen_hosts`); `reports` is the folder of
     report files, `runbooks(name)` the text of one; `settle()` writes down what totals were counted,
-    before anybody is shown them. `rules()` and `tokens()` say who is known, `desk` carries out what
-    they order; without one nothing is ordered here.
+    before anybody is shown them; `known` is what the configuration tells. `rules()` and `tokens()`
+    say who may enter, `desk` carries out what they order; without one nothing is ordered here.
     """
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=MAX_BODY)
     app[SITE] = make_site(
@@ -93,12 +93,14 @@ def make_app(
         now=now,
         monotonic=monotonic,
         settle=settle,
+        known=known,
     )
     site = app[SITE]
     needs = {(route.method, route.path): route.scope for route in ROUTES}
     app[KEEPER] = Keeper(needs, rules, tokens, site.readers, now, monotonic)
     if desk is not None:
         app[DESK] = desk
+    app[SITE].templates.globals.update(DRAWING)
     for route in ROUTES:
         if route.method == "GET":
             app.router.add_get(route.path, route.handler)
@@ -114,24 +116,20 @@ def make_app(
 async def show_status(request: web.Request) -> web.Response:
     """The status page, complete without JavaScript."""
     site = request.app[SITE]
-    return await _page(site, "status.html.j2", status=await site.status.get())
-
-
-async def show_incident(request: web.Request) -> web.Response:
-    """One incident with its timeline and attempts."""
-    site = request.app[SITE]
-    return await _page(site, "incident.html.j2", incident=await _incident(request))
+    return await write_page(site, "status.html.j2", here="/", status=await site.status.get())
 
 
 async def show_faults(request: web.Request) -> web.Response:
     """Every fault with its subject; `?check=NAME` or `?component=NAME` those of one."""
-    return await _page(request.app[SITE], "faults.html.j2", found=await _faults(request))
+    return await write_page(
+        request.app[SITE], "faults.html.j2", here="/faults", found=await _faults(request)
+    )
 
 
 async def list_reports(request: web.Request) -> web.Response:
     """The report files that can be read here."""
     site = request.app[SITE]
-    return await _page(site, "reports.html.j2", reports=await _reports(site))
+    return await write_page(site, "reports.html.j2", here="/reports/", reports=await _reports(site))
 
 
 async def show_report(request: web.Request) -> web.Response:
@@ -149,15 +147,6 @@ async def show_report(request: web.Request) -> web.Response:
     return web.Response(
         body=body, content_type=_REPORT_TYPES[path.suffix], charset=charset, headers=headers
     )
-
-
-async def show_runbook(request: web.Request) -> web.Response:
-    """One runbook as its Markdown: where alerts and dashboards lead."""
-    site, name = request.app[SITE], request.match_info["name"]
-    text = await site.readers.call(lambda: site.runbooks(name))
-    if text is None:
-        raise web.HTTPNotFound(text="no such runbook")
-    return web.Response(text=text, content_type="text/plain", charset="utf-8")
 
 
 def _read_report(path: Path) -> bytes | None:
@@ -183,12 +172,6 @@ async def serve_static(request: web.Request) -> web.Response:
     return web.Response(
         body=body, content_type=content_type, charset="utf-8", headers={"Cache-Control": "no-cache"}
     )
-
-
-async def _page(site: Site, template: str, **facts: Any) -> web.Response:
-    """A page for who asks: `may` says what they may do."""
-    make = partial(site.templates.get_template(template).render, may=present_caller(), **facts)
-    return web.Response(text=await site.readers.call(make), content_type="text/html")
 
 
 # -- programs -------------------------------------------------------------------------------------
@@ -219,62 +202,18 @@ async def tell_ready(request: web.Request) -> web.Response:
 async def api_status(request: web.Request) -> web.Response:
     """The status document."""
     site = request.app[SITE]
-    return await _json(site, await site.status.get())
-
-
-async def api_incidents(request: web.Request) -> web.Response:
-    """Incidents, newest first; `?open=1` the open ones only."""
-    site = request.app[SITE]
-    open_only = request.query.get("open") in {"1", "true"}
-
-    def read() -> list[Any]:
-        incidents = site.store.incidents(open_only=open_only, limit=MAX_INCIDENTS)
-        actions = {view.name: view.action for view in site.store.components()}
-        described = (describe_incident(incident, site.now(), actions) for incident in incidents)
-        return [to_json(each) for each in described]
-
-    return await _json(site, await site.read(read))
-
-
-async def api_incident(request: web.Request) -> web.Response:
-    """One incident with timeline and attempts."""
-    return await _json(request.app[SITE], await _incident(request))
+    return await write_json(site, await site.status.get())
 
 
 async def api_faults(request: web.Request) -> web.Response:
     """Every fault with its subject; `?check=NAME` or `?component=NAME` those of one."""
-    return await _json(request.app[SITE], await _faults(request))
-
-
-async def api_objectives(request: web.Request) -> web.Response:
-    """How every objective stands."""
-    site = request.app[SITE]
-    return await _json(site, await site.read(lambda: list_objectives(site.store)))
+    return await write_json(request.app[SITE], await _faults(request))
 
 
 async def api_reports(request: web.Request) -> web.Response:
     """Reports, newest first, with the names of their files."""
     site = request.app[SITE]
-    return await _json(site, await _reports(site))
-
-
-async def _json(site: Site, document: Any) -> web.Response:
-    """Printable ASCII: whatever shows the bytes of an answer shows nothing else."""
-    text = await site.readers.call(lambda: json.dumps(document))
-    return web.Response(text=text, content_type="application/json")
-
-
-async def _incident(request: web.Request) -> dict[str, Any]:
-    site, name = request.app[SITE], request.match_info["id"]
-
-    def read() -> dict[str, Any] | None:
-        incident = site.store.incident(name)
-        return None if incident is None else incident_document(site.store, incident, site.now())
-
-    document: dict[str, Any] | None = await site.read(read)
-    if document is None:
-        raise web.HTTPNotFound(text="no such incident")
-    return document
+    return await write_json(site, await _reports(site))
 
 
 async def _faults(request: web.Request) -> dict[str, Any]:
@@ -335,11 +274,9 @@ OPEN, READ, ACK = AccessScope.OPEN, AccessScope.READ, AccessScope.ACK
 ACT, ADMIN = AccessScope.ACT, AccessScope.ADMIN
 ROUTES = (
     Route("/", show_status, READ),
-    Route("/incident/{id}", show_incident, READ),
     Route("/faults", show_faults, READ),
     Route("/reports/", list_reports, READ),
     Route("/reports/{name}", show_report, READ),
-    Route("/runbooks/{name}", show_runbook, READ),
     Route("/static/{name}", serve_static, OPEN),
     Route("/metrics", serve_metrics, READ),
     Route("/-/healthy", tell_healthy, OPEN),
@@ -349,20 +286,8 @@ ROUTES = (
     Route("/sign-out", signing.sign_out, OPEN, "POST"),
     Route("/api/v1/caller", signing.tell_caller, READ),
     Route("/api/v1/status", api_status, READ),
-    Route("/api/v1/incidents", api_incidents, READ),
-    Route("/api/v1/incidents/{id}", api_incident, READ),
-    Route("/api/v1/incidents/{id}/ack", acting.acknowledge, ACK, "POST"),
-    Route("/api/v1/incidents/{id}/note", acting.note, ACK, "POST"),
     Route("/api/v1/faults", api_faults, READ),
-    Route("/api/v1/objectives", api_objectives, READ),
     Route("/api/v1/reports", api_reports, READ),
-    Route("/api/v1/silences", acting.add_silence, ACK, "POST"),
-    Route("/api/v1/silences/{id}/end", acting.end_silence, ACK, "POST"),
-    Route("/api/v1/maintenance", acting.add_maintenance, ACK, "POST"),
-    Route("/api/v1/maintenance/{name}/end", acting.end_maintenance, ACK, "POST"),
-    Route("/api/v1/halt", acting.halt, ACT, "POST"),
-    Route("/api/v1/resume", acting.resume, ACT, "POST"),
-    Route("/api/v1/components/{name}/restart", acting.restart, ACT, "POST"),
-    Route("/api/v1/breaker/close", acting.close_breaker, ADMIN, "POST"),
-    Route("/api/v1/reload", acting.reload, ADMIN, "POST"),
+    *(Route(path, handler, READ) for path, handler in list_view_routes()),
+    *(Route(path, handler, scope, "POST") for path, handler, scope in acting.ROUTES),
 )

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from sentinel.core.access import NOBODY, AccessScope, Caller
 from sentinel.core.foreign.host import WEB_PORTS, HostName, NoHost, is_unspecified, read_host
+from sentinel.core.foreign.visible import make_visible
 from sentinel.errors import StateError
 from sentinel.web.access import (
     KEEPER,
@@ -35,6 +36,20 @@ REQUEST_SECONDS = 9.0
 """For the making of an answer: a little less than a visitor has for all of its request."""
 SHORT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC, errno.EIO}
 """What the system may be short of, or unable to read: no mistake of ours, and it may pass."""
+HELP = {
+    400: ("This address asks for what there is not", "Mend it, or begin anew from a page above."),
+    404: (
+        "Not here",
+        "Checks and components that were taken out of the configuration have no page any more, and"
+        " incidents are forgotten after the retention. The pages above list what there is.",
+    ),
+    403: ("Not for you", "Sign in with a token that may, or ask who runs sentinel for one."),
+    405: ("Not allowed", "Go back to the page that you came from, and use its form."),
+    409: ("Refused", "Nothing was done. Go back: the page says what holds it up."),
+    429: ("Too many tries", "Wait a minute, then sign in again."),
+    503: ("Not now", "Load this page again in a few seconds."),
+}
+"""Errors that a person meets: title, and the way on."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -188,4 +203,10 @@ def make_error(request: web.Request, status: int, message: str) -> web.Response:
     is_person = request.method == "POST" and "text/html" in request.headers.get("Accept", "")
     if request.path.startswith("/api/") and not is_person:
         return web.json_response({"error": message, "status": status}, status=status)
+    if status in HELP and "text/html" in request.headers.get("Accept", ""):
+        title, way_on = HELP[status]
+        page = request.app[SITE].templates.get_template("error.html.j2")
+        shown = make_visible(message)
+        text = page.render(status=status, title=title, message=shown, help=way_on)
+        return web.Response(text=text, status=status, content_type="text/html")
     return web.Response(text=f"{status}: {message}\n", status=status)
