@@ -61,7 +61,7 @@ async def test_scrapes_during_reloads(tmp_path: Path, times: int) -> None:
                         return await answer.text()
 
                 async with asyncio.timeout(30):
-                    while "sentinel_check_info{" not in await scrape():
+                    while "sentinel_check_status{" not in await scrape():
                         await asyncio.sleep(0.05)
                 for n in range(times):
                     write(tmp_path, 1 + n % 3, broken=n % 3 == 2)
@@ -69,7 +69,7 @@ async def test_scrapes_during_reloads(tmp_path: Path, times: int) -> None:
                     texts = await asyncio.gather(*(scrape() for _ in range(AT_ONCE)))
                     assert await reload is (n % 3 != 2)
                     for text in set(texts):
-                        known = read(text)["sentinel_check_info"]
+                        known = read(text)["sentinel_check_status"]
                         assert known in ({"c0"}, {"c0", "c1"}, {"c0", "c1", "c2"}), known
                 write(tmp_path, 3)
                 assert await daemon.reload()
