@@ -34,6 +34,7 @@ from sentinel.app.runbooks.bookcase import Bookcase
 from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
 from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.app.runbooks.places import describe_conditions
+from sentinel.app.runbooks.shown import make_known
 from sentinel.app.signs import SignsOfLife
 from sentinel.app.wiring import Clients, restraint_of
 from sentinel.config import Configuration
@@ -110,6 +111,7 @@ class Daemon:
             utcnow,
             partial(self.engine.recorder.settle, counted=True),
             self.bookcase.text_of,
+            make_known(lambda: self.configuration, self.bookcase, present),
         )
         self.upkeep.keep("pause_guard", self.engine.guard.run)
         await self.enrolment.add_components(configuration.components)
@@ -311,8 +313,9 @@ class Daemon:
         }
         changes = self.engine.objectives.settle()
         changes.meta = self._signs.choose(words, self.engine.picture.looks())
+        along = bool(changes.tallies)  # written with what the checks remember: the same pages
         changes.gaps = self.engine.guard.take_gaps()
-        await self.engine.recorder.later(changes)
+        await self.engine.recorder.later(changes, along=along)
 
     async def _follow_clock(self, step: float) -> None:
         """What is known happened as long ago as before: only its time has another name now."""

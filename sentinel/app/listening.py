@@ -19,6 +19,7 @@ from sentinel.web.exposition import Settle, keep_nothing
 from sentinel.web.guard import listen_hosts
 from sentinel.web.page import OpenPage, open_page
 from sentinel.web.refusals import DoorRefusal
+from sentinel.web.views.known import NOTHING_KNOWN, Known
 
 _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
@@ -31,10 +32,11 @@ async def listen(
     utcnow: Callable[[], datetime],
     settle: Settle = keep_nothing,
     runbooks: Callable[[str], str | None] = lambda _name: None,
+    known: Known = NOTHING_KNOWN,
 ) -> OpenPage:
     """Serve until the page is closed; ages are counted by `utcnow`, the clock of what is shown.
     `configuration` gives the one in force, `runbooks(name)` the text of one, `settle()` writes what
-    totals were counted. PortInUse when the address can't be had.
+    totals were counted, `known` is what the configuration tells. PortInUse when the address can't be had.
     """
     sockets = bind(configuration())
     host, port = configuration().listen[0], sockets[0].getsockname()[1]
@@ -52,6 +54,7 @@ async def listen(
         reports=configuration().state / REPORTS,
         hosts=served,
         settle=settle,
+        known=known,
     )
     for why in DoorRefusal:  # at zero, so that `rate()` sees the first one
         metrics.page_refused.labels(why.value)

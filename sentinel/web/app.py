@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from sentinel.store import Reader, ReportRow
 from sentinel.store.document import to_json
 from sentinel.strict.file import UnreadableFile, read_regular_file
 from sentinel.web.answer import REPORT_POLICY
-from sentinel.web.document import describe_incident, incident_document, status_document
+from sentinel.web.document import status_document
 from sentinel.web.exposition import (
     Pieces,
     Settle,
@@ -36,11 +34,12 @@ from sentinel.web.guard import (
     add_headers,
     is_short,
 )
-from sentinel.web.objectives import list_objectives
 from sentinel.web.site import SITE, Site, make_site
+from sentinel.web.views.known import NOTHING_KNOWN, Known
+from sentinel.web.views.routes import DRAWING, list_view_routes
 from sentinel.web.visitor import MAX_BODY
+from sentinel.web.written import write_json, write_page
 
-MAX_INCIDENTS = 200
 MAX_REPORTS = 100
 MAX_REPORT = 4 * 1024 * 1024
 """Bytes of a file: the reports of sentinel itself have at most a quarter of it."""
@@ -66,13 +65,14 @@ def make_app(
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
     settle: Settle = keep_nothing,
+    known: Known = NOTHING_KNOWN,
 ) -> web.Application:
     """The web application.
 
     `metrics(openmetrics)` gives the exposition in pieces, `ready()` whether the daemon is and one
     line why, `hosts()` what `Host` may name (see `guard.listen_hosts`); `reports` is the folder of
     report files, `runbooks(name)` the text of one; `settle()` writes down what totals were counted,
-    before anybody is shown them.
+    before anybody is shown them; `known` is what the configuration tells.
     """
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=MAX_BODY)
     app[SITE] = make_site(
@@ -86,7 +86,9 @@ def make_app(
         now=now,
         monotonic=monotonic,
         settle=settle,
+        known=known,
     )
+    app[SITE].templates.globals.update(DRAWING)
     for route in ROUTES:
         app.router.add_get(route.path, route.handler)
     app.on_response_prepare.append(add_headers)
@@ -99,24 +101,20 @@ def make_app(
 async def show_status(request: web.Request) -> web.Response:
     """The status page, complete without JavaScript."""
     site = request.app[SITE]
-    return await _page(site, "status.html.j2", status=await site.status.get())
-
-
-async def show_incident(request: web.Request) -> web.Response:
-    """One incident with its timeline and attempts."""
-    site = request.app[SITE]
-    return await _page(site, "incident.html.j2", incident=await _incident(request))
+    return await write_page(site, "status.html.j2", here="/", status=await site.status.get())
 
 
 async def show_faults(request: web.Request) -> web.Response:
     """Every fault with its subject; `?check=NAME` or `?component=NAME` those of one."""
-    return await _page(request.app[SITE], "faults.html.j2", found=await _faults(request))
+    return await write_page(
+        request.app[SITE], "faults.html.j2", here="/faults", found=await _faults(request)
+    )
 
 
 async def list_reports(request: web.Request) -> web.Response:
     """The report files that can be read here."""
     site = request.app[SITE]
-    return await _page(site, "reports.html.j2", reports=await _reports(site))
+    return await write_page(site, "reports.html.j2", here="/reports/", reports=await _reports(site))
 
 
 async def show_report(request: web.Request) -> web.Response:
@@ -134,15 +132,6 @@ async def show_report(request: web.Request) -> web.Response:
     return web.Response(
         body=body, content_type=_REPORT_TYPES[path.suffix], charset=charset, headers=headers
     )
-
-
-async def show_runbook(request: web.Request) -> web.Response:
-    """One runbook as its Markdown: where alerts and dashboards lead."""
-    site, name = request.app[SITE], request.match_info["name"]
-    text = await site.readers.call(lambda: site.runbooks(name))
-    if text is None:
-        raise web.HTTPNotFound(text="no such runbook")
-    return web.Response(text=text, content_type="text/plain", charset="utf-8")
 
 
 def _read_report(path: Path) -> bytes | None:
@@ -168,11 +157,6 @@ async def serve_static(request: web.Request) -> web.Response:
     return web.Response(
         body=body, content_type=content_type, charset="utf-8", headers={"Cache-Control": "no-cache"}
     )
-
-
-async def _page(site: Site, template: str, **facts: Any) -> web.Response:
-    make = partial(site.templates.get_template(template).render, **facts)
-    return web.Response(text=await site.readers.call(make), content_type="text/html")
 
 
 # -- programs -------------------------------------------------------------------------------------
@@ -201,62 +185,18 @@ async def tell_ready(request: web.Request) -> web.Response:
 async def api_status(request: web.Request) -> web.Response:
     """The status document."""
     site = request.app[SITE]
-    return await _json(site, await site.status.get())
-
-
-async def api_incidents(request: web.Request) -> web.Response:
-    """Incidents, newest first; `?open=1` the open ones only."""
-    site = request.app[SITE]
-    open_only = request.query.get("open") in {"1", "true"}
-
-    def read() -> list[Any]:
-        incidents = site.store.incidents(open_only=open_only, limit=MAX_INCIDENTS)
-        actions = {view.name: view.action for view in site.store.components()}
-        described = (describe_incident(incident, site.now(), actions) for incident in incidents)
-        return [to_json(each) for each in described]
-
-    return await _json(site, await site.read(read))
-
-
-async def api_incident(request: web.Request) -> web.Response:
-    """One incident with timeline and attempts."""
-    return await _json(request.app[SITE], await _incident(request))
+    return await write_json(site, await site.status.get())
 
 
 async def api_faults(request: web.Request) -> web.Response:
     """Every fault with its subject; `?check=NAME` or `?component=NAME` those of one."""
-    return await _json(request.app[SITE], await _faults(request))
-
-
-async def api_objectives(request: web.Request) -> web.Response:
-    """How every objective stands."""
-    site = request.app[SITE]
-    return await _json(site, await site.read(lambda: list_objectives(site.store)))
+    return await write_json(request.app[SITE], await _faults(request))
 
 
 async def api_reports(request: web.Request) -> web.Response:
     """Reports, newest first, with the names of their files."""
     site = request.app[SITE]
-    return await _json(site, await _reports(site))
-
-
-async def _json(site: Site, document: Any) -> web.Response:
-    """Printable ASCII: whatever shows the bytes of an answer shows nothing else."""
-    text = await site.readers.call(lambda: json.dumps(document))
-    return web.Response(text=text, content_type="application/json")
-
-
-async def _incident(request: web.Request) -> dict[str, Any]:
-    site, name = request.app[SITE], request.match_info["id"]
-
-    def read() -> dict[str, Any] | None:
-        incident = site.store.incident(name)
-        return None if incident is None else incident_document(site.store, incident, site.now())
-
-    document: dict[str, Any] | None = await site.read(read)
-    if document is None:
-        raise web.HTTPNotFound(text="no such incident")
-    return document
+    return await write_json(site, await _reports(site))
 
 
 async def _faults(request: web.Request) -> dict[str, Any]:
@@ -314,19 +254,15 @@ class Route:
 
 ROUTES = (
     Route("/", show_status, "read"),
-    Route("/incident/{id}", show_incident, "read"),
     Route("/faults", show_faults, "read"),
     Route("/reports/", list_reports, "read"),
     Route("/reports/{name}", show_report, "read"),
-    Route("/runbooks/{name}", show_runbook, "read"),
     Route("/static/{name}", serve_static, "read"),
     Route("/metrics", serve_metrics, "read"),
     Route("/-/healthy", tell_healthy, "read"),
     Route("/-/ready", tell_ready, "read"),
     Route("/api/v1/status", api_status, "read"),
-    Route("/api/v1/incidents", api_incidents, "read"),
-    Route("/api/v1/incidents/{id}", api_incident, "read"),
     Route("/api/v1/faults", api_faults, "read"),
-    Route("/api/v1/objectives", api_objectives, "read"),
     Route("/api/v1/reports", api_reports, "read"),
+    *(Route(path, handler, "read") for path, handler in list_view_routes()),
 )

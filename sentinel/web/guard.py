@@ -12,6 +12,7 @@ from typing import TypeGuard
 from aiohttp import web
 
 from sentinel.core.foreign.host import WEB_PORTS, HostName, NoHost, read_host
+from sentinel.core.foreign.visible import make_visible
 from sentinel.errors import StateError
 from sentinel.web.answer import dress
 from sentinel.web.site import SITE
@@ -21,6 +22,17 @@ REQUEST_SECONDS = 9.0
 """For the making of an answer: a little less than a visitor has for all of its request."""
 SHORT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC, errno.EIO}
 """What the system may be short of, or unable to read: no mistake of ours, and it may pass."""
+HELP = {
+    400: ("This address asks for what there is not", "Mend it, or begin anew from a page above."),
+    404: (
+        "Not here",
+        "Checks and components that were taken out of the configuration have no page any more, and"
+        " incidents are forgotten after the retention. The pages above list what there is.",
+    ),
+    405: ("Not allowed", "These pages only read: use the command line to change something."),
+    503: ("Not now", "Load this page again in a few seconds."),
+}
+"""Errors that a person meets: title, and the way on."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -123,7 +135,13 @@ MIDDLEWARES = (limit_time, check_host, refuse_large, explain_errors)
 
 
 def make_error(request: web.Request, status: int, message: str) -> web.Response:
-    """An error for a program or for a person."""
+    """An error for a program or for a person; in a browser with the way on."""
     if request.path.startswith("/api/"):
         return web.json_response({"error": message, "status": status}, status=status)
+    if status in HELP and "text/html" in request.headers.get("Accept", ""):
+        title, way_on = HELP[status]
+        page = request.app[SITE].templates.get_template("error.html.j2")
+        shown = make_visible(message)
+        text = page.render(status=status, title=title, message=shown, help=way_on)
+        return web.Response(text=text, status=status, content_type="text/html")
     return web.Response(text=f"{status}: {message}\n", status=status)
