@@ -48,7 +48,7 @@ class Paces:
     """
 
     soon: float = 0.05
-    hold: float = 30.0
+    hold: float = 45.0
 
 
 USUAL = Paces()
@@ -140,8 +140,12 @@ class Recorder:
             self._queue(changes)
             await self._flushed()
 
-    async def later(self, changes: Changes) -> None:
-        """Soon, together with its neighbours: one transaction and one wake-up of the loop for all."""
+    async def later(self, changes: Changes, *, along: bool = False) -> None:
+        """Soon, together with its neighbours: one transaction and one wake-up of the loop for all.
+        What is held goes `along` with what writes the same pages anyhow.
+        """
+        if along:
+            self._release(list(islice(self._held, SWEEP)))
         if changes and not self._paces.soon:
             await self.record(changes)
         elif changes:

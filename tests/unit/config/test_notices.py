@@ -158,7 +158,17 @@ maintenance:
             "routes: [{channels: [log], component: [bsu]}]",
             "routes[0].component[0]: unknown component `bsu`",
         ),
-        ("page_address: sentinel", "page_address: 'sentinel' is no web address"),
+        *(
+            (f"page_address: '{page}'", f"page_address: '{page}' is no web address")
+            for page in (
+                "sentinel",
+                "http://",
+                "https:///x",
+                "https://me:pw@h/",
+                "https://h/?a=b",
+                "https://h/#x",
+            )
+        ),
     ],
 )
 def test_what_is_wrong_has_its_place(tmp_path: Path, text: str, said: str) -> None:
