@@ -38,6 +38,7 @@ PATIENCE = 60.0
 RUNBOOK_PATIENCE = 3600.0
 """Longer than the deadline of any step: that one counts."""
 MOVE_PATIENCE = 3600.0
+WITHOUT_A_FILE = "kill -USR1 the daemon: that halts it without a file"
 MEANT_NOW = frozenset({OrderKind.RESTART, OrderKind.MOVE, OrderKind.RELOAD, OrderKind.RESET})
 
 
@@ -117,17 +118,16 @@ def halt(folder: Path, reason: str, by: str = "") -> str:
     who = by or actor()
     try:
         prepare_folder(folder)
-    except StateError:
+    except StateError as error:
         if not is_halted(folder):
-            raise
+            remedy = f"{error.guidance}; meanwhile {WITHOUT_A_FILE}"
+            raise type(error)(error.message, remedy) from error
     try:
         with open(folder / HALT_FILE, "w", opener=open_at_once) as file:
             file.write(f"{utcnow().isoformat()} {who}: {reason}\n")
     except OSError as error:
         if not is_halted(folder):
-            raise _unusable(
-                folder, "written", error, "kill -USR1 the daemon: that halts it without a file"
-            ) from error
+            raise _unusable(folder, "written", error, WITHOUT_A_FILE) from error
     done = (
         f"halted: no automatic action while {folder / HALT_FILE} exists; `sentinel resume` ends it"
     )

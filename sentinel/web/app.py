@@ -40,6 +40,7 @@ from sentinel.web.guard import (
 )
 from sentinel.web.signing import tell_reason
 from sentinel.web.site import SITE, Site, make_site
+from sentinel.web.views.ask import is_asked
 from sentinel.web.views.known import NOTHING_KNOWN, Known
 from sentinel.web.views.routes import DRAWING, list_view_routes
 from sentinel.web.visitor import MAX_BODY
@@ -218,15 +219,19 @@ async def api_reports(request: web.Request) -> web.Response:
 
 async def _faults(request: web.Request) -> dict[str, Any]:
     site, query = request.app[SITE], request.query
-    check, component = query.get("check"), query.get("component")
+    check, component = query.get("check") or None, query.get("component") or None
 
     def read() -> dict[str, Any]:
         views = site.store.checks()
-        if check is not None and check not in {view.name for view in views}:
+        own = next((each.name for each in views if is_asked(check or "", each.name)), None)
+        if check is not None and own is None:
             raise web.HTTPNotFound(text="no such check")
-        if component is not None and component not in {view.component for view in views}:
+        of = next(
+            (each.component for each in views if is_asked(component or "", each.component)), None
+        )
+        if component is not None and of is None:
             raise web.HTTPNotFound(text="no such component, or nothing checks it")
-        return faults_document(site.store, site.now(), check, component)
+        return faults_document(site.store, site.now(), check and own, component and of)
 
     found: dict[str, Any] = await site.read(read)
     return found

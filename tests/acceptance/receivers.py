@@ -72,7 +72,7 @@ class Receivers:
         people = "sender: sentinel@example.org, to: [oncall@example.org]"
         return (
             "channels:\n"
-            f'  alerts: {{kind: alertmanager, members: ["{self.alertmanager}"], lease: 10s}}\n'
+            f'  alerts: {{kind: alertmanager, members: ["{self.alertmanager}"], lease: 10m}}\n'
             f"  mail: {{kind: email, {mail}, {people}}}\n"
         )
 
