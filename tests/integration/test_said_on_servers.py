@@ -303,7 +303,7 @@ def plan_statements(configuration: Configuration) -> Iterator[tuple[str, str, st
         for fault in faults.values():
             told = {name: TOLD.get(name, name) for name in fault.parameters}
             table = getattr(check.options, "table", None) if check is not None else None
-            if "table" in told and kind != "tenant_isolation":
+            if "table" in told and not kind.startswith("tenant_"):
                 told["table"] = table or ""
             found = Incident(
                 "I",
