@@ -7,17 +7,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import structlog
 
 from sentinel.app.membership import Membership
+from sentinel.clock import utcnow
 from sentinel.core.fault import StandingFault
 from sentinel.core.model import Check
+from sentinel.engine.faults import find_begun
 from sentinel.engine.picture import Picture
 from sentinel.engine.runner import Runner
 from sentinel.engine.scheduler import Scheduler
 from sentinel.engine.upkeep import Upkeep
+from sentinel.metrics.beginning import KEPT
 from sentinel.probes import Kind
 from sentinel.store import PLEDGE, Store
 
@@ -41,17 +45,21 @@ class CheckRoster:
     _states: dict[str, Any] = field(default_factory=dict)
     """What was remembered at the start, each used once: a check that comes again later begins anew.
     """
-    _standing: dict[str, list[StandingFault]] = field(default_factory=dict)
+    _faults: dict[str, list[StandingFault]] = field(default_factory=dict)
 
     def add(self, check: Check) -> None:
         """Begin to run a check, with what was believed of it and what it remembered."""
         if self._healths is None:
             self._healths, self._states = self.store.healths(), self.store.probe_states()
-            self._standing = _by_check(self.store.faults())
+            since = utcnow() - timedelta(seconds=KEPT)
+            self._faults = _by_check(self.store.faults(since=since))
         kind = self.kinds[check.kind]
         self._restore(check, kind)
-        health, standing = self._healths.pop(check.name, None), self._standing.pop(check.name, ())
+        health, faults = self._healths.pop(check.name, None), self._faults.pop(check.name, [])
+        standing = [each for each in faults if each.ended is None]
         self.picture.add_check(check, kind, health, standing)
+        begun = find_begun(faults)
+        self.picture.metrics.beginnings.note(check.name, check.component, begun)
         self._checks[check.name] = check
         if self.membership.owns(check.name):
             self._schedule(check)

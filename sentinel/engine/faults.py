@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from sentinel.core.fault import (
 from sentinel.core.fault import loss as loss_core
 from sentinel.core.fault.loss import LossRules
 from sentinel.core.model import Finding
-from sentinel.engine.picture import WatchedCheck, rank_severity
+from sentinel.engine.picture import NOTHING_MOVED, WatchedCheck, rank_severity
 from sentinel.metrics import Metrics
 from sentinel.store import Changes
 from sentinel.store.document import clean_text
@@ -49,6 +49,9 @@ class Faults:
 
         What a run could not look at stays as it is: nobody has seen that it is over.
         """
+        if not (finding.faults or watched.standing or watched.cut or any(watched.beyond)):
+            watched.moved, watched.verdict = NOTHING_MOVED, finding.status
+            return finding
         finding = put_worst_first(finding, watched.kind.fault_kinds)
         rules = _loss_rules(watched)
         named = [self._name(fault) for fault in finding.faults]
@@ -63,6 +66,8 @@ class Faults:
         if not (blind or hidden):  # who can't see does not know that there are fewer
             watched.cut, watched.beyond = step.cut, step.beyond
         changes.faults.extend(step.written)
+        check = watched.check
+        self.metrics.beginnings.note(check.name, check.component, find_begun(step.begun))
         if step.begun or step.ended or step.turned or step.cut:
             self.show(watched)
         watched.verdict = _judge_now(finding, watched, {fault.identity for fault in found})
@@ -132,6 +137,16 @@ class Faults:
 
     def _clean_text(self, text: str) -> str:
         return clean_text(str(self.scrub(text)))
+
+
+def find_begun(faults: Iterable[StandingFault]) -> dict[str, float]:
+    """When those that nobody had accepted began: the latest of each key, seconds since the epoch."""
+    found: dict[str, float] = {}
+    for each in faults:
+        if each.accepted is None:
+            key = each.fault.key
+            found[key] = max(each.began.timestamp(), found.get(key, 0.0))
+    return found
 
 
 def shorten(text: str) -> str:
