@@ -24,7 +24,6 @@ class SubjectPage:
     """What one page is about, and the kinds of checks that know of it."""
 
     title: str
-    one: str
     kinds: tuple[str, ...]
     labels: tuple[str, ...]
     """Labels of a subject that name one of them; with none, every fault of these checks is shown."""
@@ -34,21 +33,18 @@ class SubjectPage:
 
 AGENTS = SubjectPage(
     "Agents",
-    "agent",
     ("registry", "agent_progress", "task_assignment"),
     ("agent", "capability", "queue"),
     "add a check of the kind registry or agent_progress",
 )
 FLOWS = SubjectPage(
     "Flows",
-    "flow",
     ("flows", "workflow_canary"),
     (),
     "add a check of the kind flows",
 )
 TENANTS = SubjectPage(
     "Tenants",
-    "tenant",
     ("tenant_isolation", "task_assignment"),
     ("tenant", "table", "probe"),
     "add a check of the kind tenant_isolation",
@@ -58,7 +54,7 @@ TENANTS = SubjectPage(
 def list_subjects(page: SubjectPage) -> Callable[[Reader, Known, datetime, Ask], Document]:
     """The reader of one page.
 
-    Keys: `title`, `one`, `checks` (each with its `figures`), `faults` (those of these checks),
+    Keys: `title`, `checks` (each with its `figures`), `faults` (those of these checks),
     `open`, `cut`, `only`, `without`.
     """
 
@@ -74,7 +70,6 @@ def list_subjects(page: SubjectPage) -> Callable[[Reader, Known, datetime, Ask],
         return {
             "generated": now,
             "title": page.title,
-            "one": page.one,
             "without": page.without,
             "checks": [
                 describe_check(view, read_clock(view, now, alive=alive))
