@@ -60,14 +60,12 @@ async def load_certificate(access: PageAccess) -> ServedCertificate | None:
 
 
 async def follow_certificate(
-    certificate: ServedCertificate,
-    access: Callable[[], PageAccess],
-    every: float = LOOK_EVERY,
+    certificate: ServedCertificate, access: Callable[[], PageAccess]
 ) -> None:
     """Take over what was renewed, for ever. What can't be used is told once, and changes nothing."""
     told = ""
     while True:
-        await asyncio.sleep(every)
+        await asyncio.sleep(LOOK_EVERY)
         names = certificate.names if access().certificate_file is None else _name_files(access())
         try:
             is_another = await beside(lambda names=names: certificate.follow(*names))  # type: ignore[misc]

@@ -49,7 +49,9 @@ class Pipeline:
         if watched is None:
             return False
         now = self.utcnow()
-        result = replace(result, finding=self._hide_in_labels(result.finding))
+        finding = self._hide_in_labels(result.finding)
+        if finding is not result.finding:
+            result = replace(result, finding=finding)
         changes, before = Changes(gaps=self.guard.take_gaps()), watched.shown
         watched.at = now
         self._record(watched, result)
@@ -62,11 +64,14 @@ class Pipeline:
 
     def _hide_in_labels(self, finding: Finding) -> Finding:
         """Names come from the platform, and become labels of metrics and rows of views."""
-        rows = [
-            Row({label: str(self.scrub(name)) for label, name in row.labels.items()}, row.values)
+        hidden = [
+            {label: str(self.scrub(name)) for label, name in row.labels.items()}
             for row in finding.rows
         ]
-        return replace(finding, rows=rows)
+        if all(row.labels == labels for row, labels in zip(finding.rows, hidden, strict=True)):
+            return finding
+        known = zip(finding.rows, hidden, strict=True)
+        return replace(finding, rows=[Row(labels, row.values) for row, labels in known])
 
     async def accept(self, name: str, word: Acceptance, expects: str) -> Answer:
         """Somebody accepts by hand what a check found lost. `expects` is what they saw of it
@@ -121,7 +126,7 @@ class Pipeline:
         """What says the same as before, with other figures."""
         for view in components:
             await self.recorder.hold((ComponentView, view.name), partial(_make_changes, view))
-        shown = replace(watched)  # as it is now: it becomes rows later, and in another thread
+        shown = watched.freeze()  # it becomes rows later, and in another thread
         counted = remember(watched) if watched.kind.counts else {}
         make = partial(self._make_rows, shown)
         await self.recorder.hold((CheckView, watched.check.name), make, counted)
@@ -165,7 +170,8 @@ class Pipeline:
         out what somebody accepted.
         """
         finding = result.finding
-        if finding.status is not Status.UNKNOWN:
+        limited = watched.check.thresholds or watched.raised
+        if limited and finding.status is not Status.UNKNOWN:
             crossed, watched.raised = health_core.cross_thresholds(
                 watched.check.thresholds, finding.rows, watched.raised
             )

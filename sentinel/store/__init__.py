@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sentinel.core.component.health import Health
@@ -300,7 +301,10 @@ class Changes:
     """By how much the clock was set: faults that stand have stood as long as before."""
 
     def __bool__(self) -> bool:
-        return any(getattr(self, name) for name in self.__slots__)
+        return any(_PARTS(self))
+
+
+_PARTS = attrgetter(*Changes.__slots__)
 
 
 class Reader(CountedReader, Protocol):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,6 @@ from tests.acceptance.conftest import ROOT, RUNS, DemoRun, copy_pack, finish, st
 from tests.acceptance.injected import Traces, names_any
 from tests.acceptance.receivers import Document, Receivers, Told
 
-BESIDE = {"lose-messages": {"agent-4"}}
-"""Who else is broken by a scenario itself: an agent is frozen so that its messages can be lost."""
-
 LASTS = {"crash-loop": "exhausted"}
 """What is told last of a scenario that nothing but a person ends."""
 
@@ -26,9 +24,9 @@ SECONDS = {"evict-stream": "120s", "slow-assigner": "120s", "lose-messages": "12
 """A run of a scenario whose fault stands for a minute after it is over."""
 
 
-def assert_told(traces: Traces, run: DemoRun, *, beside: set[str]) -> Sequence[Document]:
+def assert_told(traces: Traces, run: DemoRun) -> Sequence[Document]:
     """What the webhook was told of the scenario's incident: rightly. Nothing at all of what healed
-    before anybody was told.
+    before anybody was told, and nothing of what is bad because of it while it is.
     """
     incident, documents = traces.incident, run.told.documents
     about = [each for each in documents if each["affair"] == incident.id]
@@ -43,8 +41,14 @@ def assert_told(traces: Traces, run: DemoRun, *, beside: set[str]) -> Sequence[D
     assert {each["runbook"] for each in about} <= {path.stem for path in RUNBOOKS}
     assert all(each["link"].endswith(f"/incident/{incident.id}") for each in about)
     assert f"acknowledge: sentinel incident ack {incident.id}" in opened["text"]
-    told = {each["component"] for each in documents}
-    assert told <= {incident.component} | beside
+    effects = {
+        each.id
+        for each in traces.store.incidents(limit=1000)
+        if incident.component in {each.blocked_by, each.root_cause}
+    }
+    until = (incident.recovered or datetime.max.replace(tzinfo=UTC)).isoformat()
+    early = [each for each in documents if each["at"] < until]
+    assert not {each["affair"] for each in early} & effects
     return about
 
 
@@ -58,17 +62,9 @@ def test_a_webhook_is_told_of_a_scenario(
     """In the runs that other tests have, too."""
     run = next(demo_runs[name] for name, (_, chaos) in RUNS.items() if scenario in chaos)
     traces = Traces(run, scenario, tmp_path)
-    at_once = {
-        other.component for name in run_of(scenario) for other in load_scenarios()[name].expect
-    }
-    about = assert_told(traces, run, beside=at_once)
+    about = assert_told(traces, run)
     traces.store.close()
     assert [each["event"] for each in about] == ["opened", "recovered"]
-
-
-def run_of(scenario: str) -> list[str]:
-    """The scenarios of its run."""
-    return next(chaos for _, chaos in RUNS.values() if scenario in chaos)
 
 
 @pytest.mark.nightly
@@ -86,7 +82,7 @@ def test_every_receiver_is_told_of_each_scenario(scenario: str, tmp_path: Path) 
     run = replace(finish(process, tmp_path / "demo"), told=receivers.stop())
     assert run.code == 0, run.stderr
     traces = Traces(run, scenario, tmp_path)
-    about = assert_told(traces, run, beside=BESIDE.get(scenario, set()))
+    about = assert_told(traces, run)
     traces.store.close()
     if not about:
         assert (run.told.documents, run.told.mails, run.told.alerts) == ([], [], [])

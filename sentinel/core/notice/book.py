@@ -135,9 +135,7 @@ def look(
         elif entry.returned is not None:
             entries[name], more = _look_back(entry, affair, policy, now)
         elif affair.over and entry.owed and not affair.tried:
-            wanted, text = dict.fromkeys(entry.told, Tidings.RECOVERED), entry.owed
-            entry = replace(entry, affair=_rise(entry, affair), returned=now, owed="")
-            entries[name], more = _tell(entry, wanted, text, now)
+            entries[name], more = _tell_owed(entry, affair, now)
         elif affair.over or _is_folded(entry, affair, causes):
             entries[name], more = replace(entry, affair=_rise(entry, affair)), []
         else:  # a restart that has not held is no news
@@ -155,6 +153,12 @@ def _find_causes(book: NoticeBook) -> set[str]:
 def _is_folded(entry: BookEntry, affair: Affair, causes: set[str]) -> bool:
     """Whether only its cause is told, with the number of what depends on it."""
     return affair.cause in causes and not entry.told
+
+
+def _tell_owed(entry: BookEntry, affair: Affair, now: datetime) -> tuple[BookEntry, Tellings]:
+    """The restart that brought its recovery has held."""
+    well = replace(entry, affair=_rise(entry, affair), returned=now, owed="")
+    return _tell(well, dict.fromkeys(entry.told, Tidings.RECOVERED), entry.owed, now)
 
 
 def _look_back(

@@ -238,6 +238,6 @@ async def test_a_restart_is_watched_until_it_is_judged(
     now = clock.utcnow()
     incident = Incident("i1", "worker", now, IncidentState.OPEN, Status.DOWN, "refused")
     assert not journal.is_watched(incident)
-    await attempt(journal, **{"outcome": "done", "verdict": "failed"})
+    await attempt(journal, outcome="done", verdict="failed")
     await attempt(journal, **facts)
     assert journal.is_watched(incident) is watched

@@ -42,13 +42,13 @@ def at(sink: HttpSink, path: str = "hook", query: str = "") -> str:
 
 def to(*addresses: str, **more) -> apprise.AppriseOptions:
     """Options with these addresses, as they were read."""
-    given = {"deadline": 30.0, "addresses": SecretStr("\n".join(addresses)), **more}
+    given = {"deadline": 30.0, "addresses": SecretStr(" ".join(addresses)), **more}
     return apprise.AppriseOptions.model_construct(**given)
 
 
 def read(*addresses: str) -> apprise.AppriseOptions:
     """Options, when they are read."""
-    given = {"addresses": SecretStr("\n".join(addresses))}
+    given = {"addresses": SecretStr(" ".join(addresses))}
     return apprise.AppriseOptions.model_validate(given)
 
 
