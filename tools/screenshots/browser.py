@@ -65,8 +65,10 @@ class Screen:
 
     async def _hear(self) -> dict[str, Any]:
         heard: dict[str, Any] = await self._line.receive_json()
-        if heard.get("method") in {"Runtime.exceptionThrown", "Log.entryAdded"}:
-            self.complaints.append(json.dumps(heard["params"])[:500])
+        said = heard.get("params", {})
+        is_bad = said.get("entry", {}).get("level") in {"error", "warning"}
+        if heard.get("method") == "Runtime.exceptionThrown" or is_bad:
+            self.complaints.append(json.dumps(said)[:500])
         self._loaded += heard.get("method") == "Page.loadEventFired"
         return heard
 
