@@ -38,7 +38,7 @@ from sentinel.web.views.known import Known
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 NOW = T0 + timedelta(seconds=100)
-KINDS = ("registry", "flows", "tenant_isolation", "task_assignment", "tcp")
+KINDS = ("registry", "flows", "tenant_probe", "task_assignment", "tcp")
 
 
 def at(seconds: float) -> datetime:

@@ -100,7 +100,8 @@ def assert_mailed(told: Told, about: Sequence[Document]) -> None:
     assert [each["Subject"].strip() for each in mine] == [each["title"] for each in about]
     assert len({each["Message-ID"] for each in mails}) == len(mails)
     assert len({each["References"] for each in mine}) == 1
-    assert all(f"runbook: {about[0]['runbook']}" in each.get_content() for each in mine)
+    for mail, document in zip(mine, about, strict=True):
+        assert f"runbook: {document['runbook']}" in mail.get_content()
 
 
 def assert_alerted(told: Told, about: Sequence[Document], *, stands: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import ssl
 import stat
@@ -217,6 +218,36 @@ async def test_orders_by_http(trial: Trial, capsys: pytest.CaptureFixture[str]) 
         ):
             assert row in rows, row
         assert await trial.run("audit", "verify") == 0
+
+
+async def test_a_token_is_nowhere(
+    trial: Trial, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """G13: a secret that is sent in every way, right and wrong, stands in no log, page, metric,
+    file of the state or reading of the configuration, raw or in base64.
+    """
+    secret = await make(trial, capsys, "ann", "ack")
+    wrong = "sentinel_WRONGwrongWRONGwrongWRONGwrongWRONGwro"
+    words = [secret, wrong]
+    words += [base64.b64encode(each.encode()).decode()[:40] for each in (secret, wrong)]
+    async with trial.running() as daemon:
+        await trial.until(lambda: "port" in daemon.engine.picture.incidents)
+        incident = daemon.engine.picture.incidents["port"].id
+        note = f"/api/v1/incidents/{incident}/note"
+        shown = []
+        for token in (secret, wrong):
+            for path in ("/", "/metrics", f"/nothing?token={token}", "/api/v1/incidents"):
+                shown.append(str(await trial.ask(path, token)))
+            shown.append(str(await trial.ask("/sign-in", token, {"token": token})))
+        assert (await trial.ask(note, secret, {"text": f"used `Bearer {wrong}`"}))[0] == 200
+        for path in ("/audit", f"/incident/{incident}", "/metrics", "/api/v1/status"):
+            shown.append(str(await trial.ask(path, secret)))
+    shown += [path.read_bytes().decode("latin-1") for path in trial.state.rglob("*.*")]
+    assert await trial.run("config", "show") == 0
+    assert await trial.run("audit", "list", "--json") == 0
+    shown += capsys.readouterr()
+    for word in words:
+        assert not any(word in text for text in shown), next(t for t in shown if word in t)[:2000]
 
 
 async def test_a_certificate_is_followed(

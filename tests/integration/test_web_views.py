@@ -135,7 +135,7 @@ async def test_pages_of_a_long_list(site: Site) -> None:
         225,
         225,
     )
-    assert [each["name"] for each in found["checks"]][-1] == f"{PLAIN}tenant_isolation"
+    assert [each["name"] for each in found["checks"]][-1] == f"{PLAIN}tenant_probe"
     assert (await site.get_json("/api/v1/checks?page=99"))["leaf"]["page"] == 3
     _, page = await site.get("/checks?status=down")
     assert 'href="?status=down&amp;page=2" rel="next"' in page

@@ -45,9 +45,9 @@ FLOWS = SubjectPage(
 )
 TENANTS = SubjectPage(
     "Tenants",
-    ("tenant_isolation", "task_assignment"),
+    ("tenant_probe", "tenant_audit", "tenant_http", "tenant_rows", "task_assignment"),
     ("tenant", "table", "probe"),
-    "add a check of the kind tenant_isolation",
+    "add a check of the kind tenant_probe",
 )
 
 
