@@ -101,7 +101,9 @@ async def take_pictures(
 
 async def judge(screen: Screen, what: str) -> list[str]:
     """Whether a page fits its window."""
-    wide = await screen.ask("document.scrollingElement.scrollWidth - document.documentElement.clientWidth")
+    wide = await screen.ask(
+        "document.scrollingElement.scrollWidth - document.documentElement.clientWidth"
+    )
     return [f"{what}: {wide} pixels wider than the window"] if wide > 0 else []
 
 
