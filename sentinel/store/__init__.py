@@ -35,6 +35,8 @@ text].
 """
 PLEDGE = "pledge/"
 """With the name of a check behind it: what its kind pledged, newer than its state (JSON)."""
+FORGOTTEN = "forgotten"
+"""Under this word the store remembers from when on it has all that happened: an instant."""
 OWN_KEY = "own"
 """Under this word the daemon remembers what of itself does not work: JSON, a list of sentences."""
 

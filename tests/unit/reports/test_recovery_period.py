@@ -20,7 +20,8 @@ from sentinel.reports.figures.measure import SINCE_WATCH_BEGAN
 from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.render import render
 from sentinel.reports.recovery import recovery_facts
-from sentinel.store import BEAT, Changes, Gap, Sample
+from sentinel.store import BEAT, FORGOTTEN, Changes, Gap, Sample
+from sentinel.store.document import write_instant
 from sentinel.store.sqlite import SqliteStore
 from tests.unit.reports.conftest import at, check, component, row
 
@@ -68,7 +69,7 @@ def test_an_empty_period_is_refused(incident_store: SqliteStore) -> None:
         told(incident_store, 1200, began=at(1300))
 
 
-@pytest.mark.parametrize("how", ["stopped", "gap", "before", "forgotten"])
+@pytest.mark.parametrize("how", ["stopped", "gap", "before", "forgotten", "dropped"])
 def test_no_uptime_is_claimed_for_what_nobody_saw(incident_store: SqliteStore, how: str) -> None:
     """Half of the hour sentinel was down, blind, not begun or has forgotten: half is unobserved."""
     wanted: dict[str, object] = {"began": at(0), "ended": at(3600)}
@@ -79,6 +80,9 @@ def test_no_uptime_is_claimed_for_what_nobody_saw(incident_store: SqliteStore, h
         incident_store.commit(Changes(gaps=[Gap(at(1800), at(3600), "stalled")]))
     elif how == "before":
         wanted = {"began": at(-7200 - 1800), "ended": at(-7200 + 1800)}
+    elif how == "dropped":  # whatever the configuration says since, also where nobody can read it
+        incident_store.commit(Changes(meta={FORGOTTEN: write_instant(at(1800))}))
+        wanted["remembered"] = 86400.0
     else:
         wanted["remembered"] = 1800.0
     facts = told(incident_store, 3600, **wanted)
