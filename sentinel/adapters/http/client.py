@@ -91,7 +91,8 @@ class HttpClient:
     ) -> None:
         self.name = name
         self.base_url = base_url
-        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity", **(headers or {})}
+        self._bare = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
+        self._headers = {**self._bare, **(headers or {})}
         self._pacer = Pacer(budget) if budget else None
         self._wait_until = 0.0
         self._refusal = 0
@@ -112,6 +113,7 @@ class HttpClient:
         max_body: int = MAX_BODY,
         redirects: int = 0,
         keep: bool = False,
+        bare: bool = False,
     ) -> HttpResponse:
         """Send one request and read the answer within `timeout` seconds in all.
 
@@ -119,12 +121,14 @@ class HttpClient:
         to http. Credentials stay within the origin (scheme, host, port): behind it neither they nor
         any other header of the caller are sent, and a body is not. An answer of 429, or of 503
         that says when to come back, stops all requests of this client for that time. `keep` uses a
-        kept connection where one is there, and keeps it.
+        kept connection where one is there, and keeps it. `bare`: without the headers of the
+        resource, which may say who asks.
         """
         with name_resource(self.name):
             self._admit_again()
             url = self.base_url.rstrip("/") + path
-            sent = {**self._headers, **(headers or {})}
+            usual = self._bare if bare else self._headers
+            sent = {**usual, **(headers or {})}
             way = Way()
             work = self._follow(Asked(method, url, sent, body, max_body, keep, way), redirects)
             return self._note(await self._within(timeout, work, way))
@@ -189,7 +193,7 @@ class HttpClient:
             )
 
     def _note(self, response: HttpResponse) -> HttpResponse:
-        wait = _retry_after(response)
+        wait = read_retry_after(response.status, response.headers.get("Retry-After", ""))
         if wait is None:
             return response
         self._refusal = response.status
@@ -334,16 +338,16 @@ def _unpack(raw: bytes, encoding: str, limit: int) -> tuple[bytes, bool]:
     return content, True
 
 
-def _retry_after(response: HttpResponse) -> float | None:
-    """Seconds to stay away: of 429 always, of 503 only when it says so (RFC 9110 §10.2.3, RFC 6585
-    §4).
+def read_retry_after(status: int, header: str) -> float | None:
+    """Seconds to stay away: of 429 always, of 503 only when its header `Retry-After` says so
+    (RFC 9110 §10.2.3, RFC 6585 §4).
     """
-    if response.status not in {429, 503}:
+    if status not in {429, 503}:
         return None
-    word = response.headers.get("Retry-After", "").strip()
+    word = header.strip()
     seconds = float(word) if word.isascii() and word.isdigit() else _until(word)
     if seconds is None:
-        return _BACK_OFF_WITHOUT_WORD if response.status == 429 else None
+        return _BACK_OFF_WITHOUT_WORD if status == 429 else None
     return min(max(seconds, 0.0), _MAX_BACK_OFF)
 
 
