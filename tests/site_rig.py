@@ -143,7 +143,7 @@ def fill(store: SqliteStore, name: str) -> Known:
 
 
 def _stand(check: CheckView, name: str, n: int) -> StandingFault:
-    subject = {"agent": name, "flow": name, "table": name}
+    subject = {"agent": name, "flow": name, "table": name, "tenant": name}
     fault = Fault("lost", subject, Status.DEGRADED, name, cure=(name,), guidance=name)
     accepted = Acceptance("lost", {}, name, at(86400)) if n % 2 else None
     return StandingFault(check.name, check.component, fault, T0, fault.status, accepted=accepted)

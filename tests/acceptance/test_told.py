@@ -20,8 +20,10 @@ from tests.acceptance.receivers import Document, Receivers, Told
 LASTS = {"crash-loop": "exhausted"}
 """What is told last of a scenario that nothing but a person ends."""
 
-SECONDS = {"evict-stream": "120s", "slow-assigner": "120s", "lose-messages": "120s"}
-"""A run of a scenario whose fault stands for a minute after it is over."""
+SECONDS = dict.fromkeys(
+    ("evict-stream", "lose-messages", "poison-message", "slow-assigner"), "120s"
+)
+"""A run of a scenario whose fault stands for a while after it is over."""
 
 
 def assert_told(traces: Traces, run: DemoRun) -> Sequence[Document]:

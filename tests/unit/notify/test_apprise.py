@@ -174,6 +174,24 @@ async def test_what_may_have_arrived_is_told_from_what_was_never_sent(sink, room
     )  # fmt: skip
 
 
+@pytest.mark.nightly
+async def test_an_answer_without_an_end_takes_no_memory_of_ours(sink, room) -> None:
+    """Apprise reads it whole: its process has a limit, long before its deadline."""
+    sent: list[int] = []
+
+    async def flood(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(status=200)
+        await answer.prepare(request)
+        while True:
+            await answer.write(b"x" * 2**20)
+            sent.append(2**20)
+
+    sink.answer = flood
+    error = await fail(to(at(sink), deadline=120.0), room)
+    assert (error.message, error.arrived) == ("address 1 of 1 (json) was not taken", True)
+    assert sum(sent) < 2 * apprise_worker.MAX_MEMORY
+
+
 # -- at validate ----------------------------------------------------------------------------------
 
 
