@@ -389,6 +389,7 @@ async def test_only_the_checks_of_our_shards_run(bench: Bench) -> None:
         {"plain": kind}, daemon.store, engine.runner, engine.picture, plan, membership, upkeep
     )
     await membership.start(Participant("me", datetime.now(UTC)))
+    await roster.recall()
     for name in names:
         roster.add(Check(name, "plain", "elsewhere", 60.0, 5.0, None))
     assert plan.names == {"check-a"}
