@@ -23,9 +23,9 @@ from sentinel.store.sqlite import SqliteStore
 
 CHECKS, LOOKS = 1000, 40
 HOLD = 1.0
-"""Seconds; a second stands for half a minute, and so many looks for so many of ten seconds."""
-EACH_HOLD = 3
-WARM_UP, WINDOW, WINDOWS = 200.0, 60.0, 3
+"""Seconds; a second stands for 45, and so many looks for so many of ten seconds."""
+EACH_HOLD = 4
+WARM_UP, WINDOW, WINDOWS = 200.0, 80.0, 3
 GOAL_RESULT, GOAL_DAY = 1.0, 1.0
 """kB a result, GB a day."""
 
@@ -55,7 +55,7 @@ def run(report: Report) -> None:
     report.notes.append(
         "`write_bytes` of /proc/PID/io: pages that the process made dirty on a disk, write-ahead log and checkpoints"
         f" too. The demo runs for {WARM_UP:g} s before, and is not scraped; a scrape writes what totals were"
-        f" counted. Of the engine alone a hold of {HOLD:g} s stands for 30 s, with {EACH_HOLD} looks in it as of checks"
+        f" counted. Of the engine alone a hold of {HOLD:g} s stands for 45 s, with {EACH_HOLD} looks in it as of checks"
         " of every 10 s."
     )
 

@@ -83,6 +83,7 @@ class Enrolment:
         except StateUnwritable:
             return  # whoever records next says so
         self._untold = None
+        self.engine.hub.tell_anew()
 
     async def take_objectives(self, objectives: Sequence[Objective]) -> None:
         """Take the objectives of a configuration, with what was counted for them before. Where they

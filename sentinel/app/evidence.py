@@ -42,6 +42,10 @@ KEPT = timedelta(minutes=1)
 """For so long a round that found what was known is not written again: it may say that it looked a
 minute ago when it did just now, never the reverse.
 """
+MOVING = timedelta(seconds=20)
+"""For so long one that found other figures alone: a count that goes up at each look is written three
+times a minute. What is reached, lost, or not measured any more is written at once.
+"""
 AT_ONCE = 4
 """Looks side by side: a plan of hundreds of queries is no load for who answers them."""
 
@@ -232,16 +236,25 @@ async def read_evidence(
 
 
 def _is_known(readings: Sequence[Reading], former: Mapping[str, Reading]) -> bool:
-    """Whether they say what was written less than a minute ago, of the same names."""
+    """Whether they say what was written a short while ago, of the same names."""
     if len(readings) != len(former):
         return False
     for each in readings:
         known = former.get(each.name)
-        if known is None or not timedelta() <= each.at - known.at < KEPT:
+        if known is None:
             return False
-        if replace(each, at=known.at) != known:
+        same = replace(each, at=known.at) == known
+        if not timedelta() <= each.at - known.at < (KEPT if same else MOVING):
+            return False
+        if not same and _find_turn(each) != _find_turn(known):
             return False
     return True
+
+
+def _find_turn(reading: Reading) -> tuple[object, ...]:
+    """What of a reading somebody acts by: whether it is reached, or why nobody knows."""
+    is_reached = reading.ratio is not None and reading.ratio >= 1.0
+    return is_reached, reading.ratio is None, reading.why, reading.overdue
 
 
 async def look_once(configuration: Configuration, store: Store, now: datetime) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from sentinel.app.ordering import actor
 from sentinel.core.component.incident import Event
 from sentinel.core.foreign.visible import make_visible
-from sentinel.errors import UsageError
+from sentinel.errors import UnknownName, UsageError
 from sentinel.store import Changes, Store
 
 NOTE = "note"
@@ -24,7 +24,7 @@ def note_incident(store: Store, incident_id: str, text: str, now: datetime, by: 
     """
     line = " ".join(make_visible(text).split())
     if store.incident(incident_id) is None:
-        raise UsageError(
+        raise UnknownName(
             f"there is no incident {incident_id!r}", "`sentinel incident list` lists them"
         )
     if not line:

@@ -7,18 +7,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import structlog
 
 from sentinel.app.membership import Membership
 from sentinel.app.reading import beside
+from sentinel.clock import utcnow
 from sentinel.core.fault import StandingFault
 from sentinel.core.model import Check
+from sentinel.engine.faults import find_begun
 from sentinel.engine.picture import Picture
 from sentinel.engine.runner import Runner
 from sentinel.engine.scheduler import Scheduler
 from sentinel.engine.upkeep import Upkeep
+from sentinel.metrics.beginning import KEPT
 from sentinel.probes import Kind
 from sentinel.store import PLEDGE, Store
 
@@ -43,24 +47,27 @@ class CheckRoster:
     _states: dict[str, Any] = field(default_factory=dict)
     """What was remembered at the start, each used once: a check that comes again later begins anew.
     """
-    _standing: dict[str, list[StandingFault]] = field(default_factory=dict)
+    _faults: dict[str, list[StandingFault]] = field(default_factory=dict)
 
     async def recall(self) -> None:
         """Read what the sentinel before this one remembered, once; before the first check is added."""
         if not self._recalled:
             self._recalled = True
-            self._healths, self._states, self._standing = await beside(self._read)
+            self._healths, self._states, self._faults = await beside(self._read)
 
     def _read(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, list[StandingFault]]]:
-        states = dict(self.store.probe_states())
-        return dict(self.store.healths()), states, _by_check(self.store.faults())
+        states, since = self.store.probe_states(), utcnow() - timedelta(seconds=KEPT)
+        return self.store.healths(), states, _by_check(self.store.faults(since=since))
 
     def add(self, check: Check) -> None:
         """Begin to run a check, with what was believed of it and what it remembered."""
         kind = self.kinds[check.kind]
         self._restore(check, kind)
-        health, standing = self._healths.pop(check.name, None), self._standing.pop(check.name, ())
+        health, faults = self._healths.pop(check.name, None), self._faults.pop(check.name, [])
+        standing = [each for each in faults if each.ended is None]
         self.picture.add_check(check, kind, health, standing)
+        begun = find_begun(faults)
+        self.picture.metrics.beginnings.note(check.name, check.component, begun)
         self._checks[check.name] = check
         if self.membership.owns(check.name):
             self._schedule(check)

@@ -4,6 +4,7 @@ is used given.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, time
 from typing import Any
@@ -29,7 +30,7 @@ from sentinel.core.notice.maintenance import MaintenanceWindow
 from sentinel.core.notice.route import ALL_DAYS, DayHours, EscalationStep, NoticeRoute
 from sentinel.core.notice.storm import StormLimit
 from sentinel.core.schedule.crontab import read_crontab
-from sentinel.notify import Channel, load_channels
+from sentinel.notify import UNREAD, Channel, load_channels
 from sentinel.strict.attempt import attempt
 from sentinel.strict.explain import explain, unknown_message
 from sentinel.strict.place import Place
@@ -38,6 +39,8 @@ LOG = "log"
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _FILE = "_file"
 _WILD = frozenset("*?[")
+_PAGE = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+"""Links are written behind it."""
 _IN_THE_OPEN = (
     "is a secret, and stands in the file",
     'write "${VARIABLE}", or name a file of mode 600',
@@ -66,8 +69,9 @@ def read_notices(written: Written, settings: PlatformSettings) -> NoticeSetup:
 
 def _read_page(written: Written, settings: PlatformSettings) -> str:
     page = settings.page_address
-    if page and not page.startswith(("http://", "https://")):
-        written.at("page_address").note(f"{page!r} is no web address", "write https://host/")
+    if page and _PAGE.fullmatch(page) is None:
+        remedy = "write https://host/, without user, query and fragment"
+        written.at("page_address").note(f"{page[:60]!r} is no web address", remedy)
     return page
 
 
@@ -123,7 +127,7 @@ def _fill_secrets(
                 values[name] = SecretStr(values[name])
         elif isinstance(file, str):
             secret = read_secret(at, file, written.relative(file))
-            values[name] = secret or SecretStr("unknown")  # a problem was noted
+            values[name] = secret or SecretStr(UNREAD)  # a problem was noted
         elif file is not None:
             at.note("is no path", "write the name of a file")
     return values

@@ -26,6 +26,8 @@ _PAIR = re.compile(r"([\w.-]{1,64})\s*=\s*(?:'((?:\\.|[^'\\])*)'|([^\s']+))")
 """As in `host=db password=…`, libpq's other form of an address."""
 _TELLING = re.compile(r"[=?{\[]|://")
 """Without any of these a text has no name to go by, and nothing that is looked for below."""
+_TOKEN = re.compile(r"(?=[^.]*\Z)(?:(?=.*\d).{8,}|.{16,})", re.DOTALL)
+"""A part of an address that is no word and no host: long, or not so long and with a digit."""
 _USER = re.compile(r"://([^\s'\"<>]*)@")
 
 
@@ -67,6 +69,7 @@ def _secrets_in(value: object) -> Iterator[str]:
     """
     if isinstance(value, SecretStr):
         yield value.get_secret_value()
+        yield from _in_addresses(value.get_secret_value())
     elif isinstance(value, BaseModel):
         for item in vars(value).values():  # not dict(value): an option may be called `keys`
             yield from _secrets_in(item)
@@ -77,6 +80,19 @@ def _secrets_in(value: object) -> Iterator[str]:
         yield from _arguments(value)
     elif isinstance(value, str):
         yield from _in_text(value)
+
+
+def _in_addresses(secret: str) -> Iterator[str]:
+    """A secret that is an address, or several: each, and what in it looks like a password or a token.
+    Errors show parts of addresses, and hosts and plain words must stay readable.
+    """
+    for address in secret.split() if "://" in secret else ():
+        yield address
+        yield from _in_text(address)
+        rest = address.partition("://")[2]
+        for part in re.split("[/:@?&=#,]", rest):
+            if _TOKEN.fullmatch(part):
+                yield from {part, unquote(part)}
 
 
 def _named(name: str, value: object) -> Iterator[str]:

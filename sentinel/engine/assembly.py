@@ -18,6 +18,7 @@ from sentinel.engine.coverage import Coverage
 from sentinel.engine.faults import Faults
 from sentinel.engine.file_watch import FileWatch
 from sentinel.engine.fleet import Fleet
+from sentinel.engine.hub import Hub
 from sentinel.engine.incidents import Incidents
 from sentinel.engine.journal import Journal
 from sentinel.engine.objectives import Objectives
@@ -85,6 +86,7 @@ class Engine:
 
     kinds: Mapping[str, Kind]
     guard: PauseGuard
+    hub: Hub
     recorder: Recorder
     fleet: Fleet
     automation: Automation
@@ -112,6 +114,7 @@ class _Ground:
     """What knows no part above it."""
 
     guard: PauseGuard
+    hub: Hub
     recorder: Recorder
     fleet: Fleet
     automation: Automation
@@ -140,6 +143,7 @@ def make_engine(given: Surroundings) -> Engine:
     return Engine(
         kinds=kinds,
         guard=ground.guard,
+        hub=ground.hub,
         recorder=ground.recorder,
         fleet=ground.fleet,
         automation=ground.automation,
@@ -168,11 +172,13 @@ def make_engine(given: Surroundings) -> Engine:
 def _lay_ground(given: Surroundings) -> _Ground:
     clock, store, metrics = given.clock, given.store, given.metrics
     guard = PauseGuard(clock.monotonic, clock.utcnow, metrics)
-    recorder = Recorder(store, metrics, clock.utcnow, given.scrub, given.paces)
+    hub = Hub()
+    recorder = Recorder(store, metrics, clock.utcnow, given.scrub, given.paces, hub)
     halt_file = given.folder / HALT_FILE
     coordinator = LocalCoordinator(store, recorder, clock.utcnow)
     return _Ground(
         guard=guard,
+        hub=hub,
         recorder=recorder,
         fleet=Fleet(),
         automation=Automation(store, metrics, clock.moment, halt_file, guard, given.restraint),

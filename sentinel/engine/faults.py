@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,6 +66,8 @@ class Faults:
         if not (blind or hidden):  # who can't see does not know that there are fewer
             watched.cut, watched.beyond = step.cut, step.beyond
         changes.faults.extend(step.written)
+        check = watched.check
+        self.metrics.beginnings.note(check.name, check.component, find_begun(step.begun))
         if step.begun or step.ended or step.turned or step.cut:
             self.show(watched)
         watched.verdict = _judge_now(finding, watched, {fault.identity for fault in found})
@@ -135,6 +137,16 @@ class Faults:
 
     def _clean_text(self, text: str) -> str:
         return clean_text(str(self.scrub(text)))
+
+
+def find_begun(faults: Iterable[StandingFault]) -> dict[str, float]:
+    """When those that nobody had accepted began: the latest of each key, seconds since the epoch."""
+    found: dict[str, float] = {}
+    for each in faults:
+        if each.accepted is None:
+            key = each.fault.key
+            found[key] = max(each.began.timestamp(), found.get(key, 0.0))
+    return found
 
 
 def shorten(text: str) -> str:

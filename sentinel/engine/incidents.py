@@ -14,6 +14,7 @@ from sentinel.core.model import Component, Incident
 from sentinel.core.order import Answer, Order, OrderKind
 from sentinel.engine.automation import Automation
 from sentinel.engine.fault_lines import bound_lines, describe_begun, describe_standing
+from sentinel.engine.novelty import find_words
 from sentinel.engine.pause import PauseGuard
 from sentinel.engine.picture import Picture, WatchedCheck
 from sentinel.engine.recorder import Recorder
@@ -24,6 +25,8 @@ from sentinel.store import Changes, Gap
 
 _CAUSE_SHOWS = timedelta(seconds=15)
 """Within this time the check of a dependency that is the cause says so."""
+_REWRITTEN = timedelta(seconds=10)
+"""So often an incident is written that says the same with other figures; at once what says more."""
 _SHOWN_WITH = frozenset({"opened", "changed", "relapsed"})
 """Events that carry the evidence of the check."""
 
@@ -42,6 +45,8 @@ class Incidents:
     scrub: Callable[[Any], Any]
     utcnow: Callable[[], datetime]
     _away: list[Gap] = field(default_factory=list)
+    _written: dict[str, tuple[Incident, datetime]] = field(default_factory=dict)
+    """Open incidents as they were given to be written, and when."""
 
     def note_away(self, *gaps: Gap) -> None:
         """Times before this start in which no sentinel was running: they do not count as health."""
@@ -133,8 +138,7 @@ class Incidents:
         told = known is not None and known.announced
         if after.announced and not told and self._is_silent(component, after, now):
             after = replace(after, announced=False)
-        if after != known:
-            self._keep(after, changes)
+        self._keep_on(after, changes, now, quietly=not events)
         for event in events:
             self._note(after, event, changes, now)
             if event.kind == "relapsed" and known is not None and known.return_told:
@@ -250,6 +254,22 @@ class Incidents:
     def _keep(self, incident: Incident, changes: Changes) -> None:
         self.picture.keep_incident(incident)
         changes.incidents.append(incident)
+        self._written[incident.id] = incident, self.utcnow()
+        if incident.closed is not None:
+            del self._written[incident.id]
+
+    def _keep_on(
+        self, incident: Incident, changes: Changes, now: datetime, *, quietly: bool
+    ) -> None:
+        """What goes on with other figures alone is known at once, and written a little later."""
+        written, at = self._written.get(incident.id, (None, now))
+        if incident == written:
+            return
+        soon = quietly and written is not None and timedelta() <= now - at < _REWRITTEN
+        if soon and written is not None and _says_the_same(written, incident):
+            self.picture.keep_incident(incident)
+            return
+        self._keep(incident, changes)
 
     def _note(self, incident: Incident, event: Event, changes: Changes, now: datetime) -> None:
         evidence = self._evidence(incident) if event.kind in _SHOWN_WITH else {}
@@ -314,6 +334,14 @@ class Incidents:
             _tell(incident, event, changes)
         changes.components.extend(self.views.show_components(incident.component, changes))
         await self.recorder.record(changes)
+
+
+def _says_the_same(before: Incident, after: Incident) -> bool:
+    """Whether two states of an incident differ in figures alone, and in when it was seen last."""
+    same = find_words(before.summary) == find_words(after.summary)
+    return same and after == replace(
+        before, summary=after.summary, last_unhealthy=after.last_unhealthy
+    )
 
 
 def _until(incident: Incident, event: Event) -> Event:

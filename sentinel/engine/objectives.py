@@ -39,9 +39,10 @@ from sentinel.store import Changes, Store
 
 SETTLE_EVERY = 10.0
 """Seconds between two times at which they are judged."""
-WRITE_EVERY = 30.0
-"""Seconds between two times at which what was counted is written; what changes its state or calls
-somebody is written when it is judged.
+WRITE_EVERY = 40.0
+"""Seconds between two times at which what was counted is written, less than what checks are held for:
+they go along (reliability.md §3.10). What changes its state or calls somebody is written when it is
+judged.
 """
 BETWEEN_LOOKS = 3.0
 """Intervals of a check between two looks, at most, for the time between them to count as seen."""

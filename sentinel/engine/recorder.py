@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import structlog
 
 from sentinel.core.order import OrderKind
+from sentinel.engine.hub import Hub
 from sentinel.errors import StateError, StateStalled
 from sentinel.metrics import Metrics
 from sentinel.store import Changes, CheckView, ComponentView, Store
@@ -48,7 +49,7 @@ class Paces:
     """
 
     soon: float = 0.05
-    hold: float = 30.0
+    hold: float = 45.0
 
 
 USUAL = Paces()
@@ -92,8 +93,10 @@ class Recorder:
         utcnow: Callable[[], datetime],
         scrub: Callable[[Any], Any] = lambda value: value,
         paces: Paces = USUAL,
+        hub: Hub | None = None,
     ) -> None:
         self._store, self.scrub, self._paces = store, scrub, paces
+        self._hub = hub or Hub()
         self._metrics = metrics
         self._utcnow = utcnow
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -143,8 +146,12 @@ class Recorder:
             self._queue(changes)
             await self._flushed()
 
-    async def later(self, changes: Changes) -> None:
-        """Soon, together with its neighbours: one transaction and one wake-up of the loop for all."""
+    async def later(self, changes: Changes, *, along: bool = False) -> None:
+        """Soon, together with its neighbours: one transaction and one wake-up of the loop for all.
+        What is held goes `along` with what writes the same pages anyhow.
+        """
+        if along:
+            self._release(list(islice(self._held, SWEEP)))
         if changes and not self._paces.soon:
             await self.record(changes)
         elif changes:
@@ -167,7 +174,9 @@ class Recorder:
         with self._queueing:
             known = self._held.get(subject)
             since = known.since if known else asyncio.get_running_loop().time()
-            self._held[subject] = _Held(since, _Waiting(make), counted)
+            turn = _Waiting(make)
+            self._held[subject] = _Held(since, turn, counted)
+        self._hub.tell(turn.get, patient=True)
         self._look_after(LOOK)
 
     async def settle(self, *, counted: bool = False, check: str = "") -> None:
@@ -205,6 +214,7 @@ class Recorder:
             for component in changes.components:
                 self._held.pop((ComponentView, component.name), None)
         self._put(_Waiting(lambda: changes))
+        self._hub.tell(lambda: changes)
 
     def _put(self, turn: _Waiting) -> None:
         """The first MANY may be with the store just now: what is beyond them is put together."""

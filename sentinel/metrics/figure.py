@@ -1,8 +1,8 @@
 """Every figure of sentinel itself, and the exposition of these and of all rows.
 
-Of each check there are four series: status, last verdict, duration, runs; and one for each of its
-faults while that stands. Histograms, and runs by outcome, are those of a kind: ten thousand checks
-of eight kinds are eight of each.
+Of each check there are four series: status, last verdict, duration, runs; for each of its faults
+one while that stands, and one for an hour after it began. Histograms, and runs by outcome, are
+those of a kind: ten thousand checks of eight kinds are eight of each.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sentinel import __version__
 from sentinel.clock import utcnow
 from sentinel.core.fault import Status
 from sentinel.core.model import Check, Histogram, Measurement, Result
+from sentinel.metrics.beginning import declare_beginnings
 from sentinel.metrics.cap import MAX_SERIES, decide_left_out
 from sentinel.metrics.family import Counter, FigureFamily, Gauge, OwnHistogram, Series
 from sentinel.metrics.objective import declare_objectives
@@ -73,6 +74,7 @@ class Metrics:
         self._monotonic, self._most = monotonic, most
         self._families: list[FigureFamily[Any]] = []
         self._watched: dict[str, _Watched] = {}
+        self._statuses: dict[str, Status] = {}
         self._declare_checks()
         self._declare_runs()
         self._declare_components()
@@ -127,9 +129,8 @@ class Metrics:
 
     def _declare_checks(self) -> None:
         gauges, counters = self._gauges, self._counters
-        self._gauges("sentinel_build_info", "Version of sentinel.", "version").labels(
-            __version__
-        ).set(1)
+        about = gauges("sentinel_build_info", "Version of sentinel.", "version")
+        about.labels(__version__).set(1)
         self._check_status = gauges(
             "sentinel_check_status",
             "1: what a check is of, and its hard status, which is one of its labels.",
@@ -152,6 +153,7 @@ class Metrics:
             "Subjects that have a fault which somebody accepted.",
             *FAULT_LABELS,
         )
+        self.beginnings = declare_beginnings(gauges)
         self._stale = gauges(
             "sentinel_check_stale_seconds",
             "Age of the last observed verdict of a check that gave none for three intervals.",
@@ -191,7 +193,6 @@ class Metrics:
         self.braked = gauges(
             "sentinel_mass_failure_brakes", "Groups whose members fail together; none is restarted."
         ).labels()
-        self._statuses: dict[str, Status] = {}
 
     def _declare_ourselves(self) -> None:
         gauge = self._gauge
@@ -250,12 +251,10 @@ class Metrics:
         self.page_refused = self._counters(
             "sentinel_page_refused_total", "Connections that the page cut or refused.", "reason"
         )
-        self._dropped = self._counters(
-            "sentinel_series_dropped_total", "Series not exported, once each scrape.", "reason"
-        )
-        self._unexported = self._gauges(
-            "sentinel_series_left_out", "Series of a family that is not exported.", "family"
-        )
+        dropped = "Series not exported, once each scrape."
+        self._dropped = self._counters("sentinel_series_dropped_total", dropped, "reason")
+        left_out = "Series of a family that is not exported."
+        self._unexported = self._gauges("sentinel_series_left_out", left_out, "family")
         for place in PLACES:
             self.swallowed.labels(place)
         for reason in ("cap", "invalid"):
@@ -292,9 +291,8 @@ class Metrics:
         self.notifications_waiting = self._gauges(
             "sentinel_notifications_waiting", "Notices that are not delivered yet.", "channel"
         )
-        self.maintenance = self._gauges(
-            "sentinel_maintenance", "1 while a maintenance window is on.", "window"
-        )
+        window = "1 while a maintenance window is on."
+        self.maintenance = self._gauges("sentinel_maintenance", window, "window")
 
     def add_channel(self, name: str) -> None:
         """Create the series of a channel at zero."""
@@ -341,6 +339,7 @@ class Metrics:
         if known is None:
             return
         self._forget_faults(known)
+        self.beginnings.remove(name)
         self._check_status.drop(known.status)
         self._check_runs.drop(known.runs)
         for family, series in (
@@ -480,6 +479,7 @@ class Metrics:
                 yield b""
         self._leave_out({name: family.samples for name, family in families.items()})
         self._show_stale()
+        self.beginnings.forget(utcnow().timestamp())
         yield b""
         shown = [family for name, family in families.items() if name not in self.left_out]
         for family in (*self._families, *shown):

@@ -21,6 +21,8 @@ from sentinel.errors import NotDelivered, TargetError
 from sentinel.shelf import LazyShelf
 from sentinel.strict.field import refusal
 
+UNREAD = "unknown"
+"""Stands for a secret whose file could not be read: that problem is told already."""
 PATIENCE = 10.0
 """Seconds for one delivery."""
 _SHOWN = 120

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from sentinel.core.fault import Severity
+from sentinel.rules.faults import began_lately
 from sentinel.rules.value import Alert, Links, RuleGroup
 
 BLOCKED = "SentinelComponentBlocked"
+PASSED = "SentinelFaultPassed"
 DOWN = "SentinelComponentDown"
 MINUTE, HOUR = 60.0, 3600.0
 WHO = "{{ $labels.component }}"
@@ -59,5 +61,19 @@ def group_components(links: Links) -> RuleGroup:
                 f"{WHO} is unhealthy because {{{{ $labels.by }}}} is: repair that first.",
                 links.runbook("component-blocked"), board,
             ),
+            Alert(
+                PASSED, _find_passed(), Severity.INFO,
+                f"{WHO}: the fault {{{{ $labels.fault }}}} came and went",
+                "Check {{ $labels.check }} found it and finds it no more: it was over before its"
+                " own alert could call. `sentinel incident list` has what came of it.",
+                unhealthy, board,
+            ),
         ],
     )  # fmt: skip
+
+
+def _find_passed() -> str:
+    """Faults that began lately, do not stand, and of which no other alert has told."""
+    by = "on (instance, check, fault)"
+    told = f'max_over_time(ALERTS{{alertstate="firing", fault!="", alertname!="{PASSED}"}}[10m])'
+    return f"{began_lately()} unless {by} sentinel_faults > 0 unless {by} {told}"

@@ -164,6 +164,10 @@ class Sample:
     value: float
 
 
+LOOK_DURATION = "look_duration_seconds"
+"""The measurement under which the duration of a check's latest look is rolled up, in seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuditRow:
     """One line of the audit log: who did what, chained by hash."""
@@ -353,20 +357,36 @@ class Reader(CountedReader, Protocol):
         """Faults that stand now, and with `since` those too that ended after it; by check."""
         ...
 
-    def transitions(self, *, since: datetime, subject: str | None = None) -> list[Transition]:
-        """Changes of hard status since an instant, oldest first."""
+    def transitions(
+        self, *, since: datetime, subject: str | None = None, limit: int = -1
+    ) -> list[Transition]:
+        """Changes of hard status since an instant, oldest first; with `limit` only the newest."""
         ...
 
-    def gaps(self, *, since: datetime) -> list[Gap]:
-        """Times in which sentinel saw nothing, that ended after `since`, oldest first."""
+    def gaps(self, *, since: datetime, limit: int = -1) -> list[Gap]:
+        """Times in which sentinel saw nothing, that ended after `since`, oldest first; with `limit`
+        only the newest.
+        """
         ...
 
-    def samples(self, *, since: datetime, measurement: str | None = None) -> list[Sample]:
-        """Roll-ups since an instant, oldest first."""
+    def samples(
+        self,
+        *,
+        since: datetime,
+        measurement: str | None = None,
+        check: str | None = None,
+        limit: int = -1,
+    ) -> list[Sample]:
+        """Roll-ups since an instant, oldest first; with `limit` only the newest."""
         ...
 
     def reports(self, kind: str | None = None, limit: int = 20) -> list[ReportRow]:
         """Rendered reports, newest first."""
+        ...
+
+    @property
+    def cleaning(self) -> CleaningLedger:
+        """Caps, plans and memory of housekeeping."""
         ...
 
     def audit(self, limit: int = 100) -> list[AuditRow]:
@@ -400,11 +420,6 @@ def show_time(store: Reader, here: Moment) -> datetime:
 
 class Store(Reader, CountedStore, Protocol):
     """What the daemon and the commands may do besides reading."""
-
-    @property
-    def cleaning(self) -> CleaningLedger:
-        """Caps, plans and memory of housekeeping."""
-        ...
 
     def healths(self) -> dict[str, Health]:
         """What was believed of each check, by its name."""

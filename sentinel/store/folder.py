@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import threading
 from pathlib import Path
 
@@ -89,9 +90,11 @@ def find_cause(folder: Path) -> tuple[str, str]:
     all of it: I/O error.
     """
     try:
-        disk = os.statvfs(folder)
+        disk, mode = os.statvfs(folder), folder.stat().st_mode
     except OSError:
         return "", ""
+    if not mode & stat.S_IWUSR:
+        return "its folder may not be written", f"chmod u+rwx {folder}"
     if disk.f_flag & os.ST_RDONLY:
         return "its disk is mounted read-only", "mount it with `rw`, or change `state:`"
     if disk.f_bavail * disk.f_frsize < _LEAST or disk.f_files > 0 == disk.f_favail:

@@ -385,40 +385,55 @@ class SqliteStore:
         """Faults that stand now, and with `since` those too that ended after it; by check."""
         return read_faults(self._read, check, since, limit)
 
-    def transitions(self, *, since: datetime, subject: str | None = None) -> list[Transition]:
-        """Changes of hard status since an instant, oldest first."""
-        return self._read(
+    def transitions(
+        self, *, since: datetime, subject: str | None = None, limit: int = -1
+    ) -> list[Transition]:
+        """Changes of hard status since an instant, oldest first; with `limit` only the newest."""
+        found = self._read(
             "transition",
             lambda at, name, scope, before, after, reason: Transition(
                 name, scope, Status(before), Status(after), read_instant(at), reason
             ),
-            "WHERE at >= ? AND (? IS NULL OR subject = ?) ORDER BY at, id",
+            "WHERE at >= ? AND (? IS NULL OR subject = ?) ORDER BY at DESC, id DESC LIMIT ?",
             write_instant(since),
             subject,
             subject,
+            limit,
         )
+        return found[::-1]
 
-    def gaps(self, *, since: datetime) -> list[Gap]:
-        """Times in which sentinel saw nothing, that ended after `since`, oldest first."""
-        return self._read(
+    def gaps(self, *, since: datetime, limit: int = -1) -> list[Gap]:
+        """Times in which sentinel saw nothing, that ended after `since`, oldest first; with `limit`
+        only the newest.
+        """
+        found = self._read(
             "gap",
             lambda began, ended, reason: Gap(read_instant(began), read_instant(ended), reason),
-            "WHERE ended >= ? ORDER BY began",
+            "WHERE ended >= ? ORDER BY began DESC, rowid DESC LIMIT ?",
             write_instant(since),
+            limit,
         )
+        return found[::-1]
 
-    def samples(self, *, since: datetime, measurement: str | None = None) -> list[Sample]:
-        """Roll-ups since an instant, oldest first."""
-        return self._read(
+    def samples(
+        self,
+        *,
+        since: datetime,
+        measurement: str | None = None,
+        check: str | None = None,
+        limit: int = -1,
+    ) -> list[Sample]:
+        """Roll-ups since an instant, oldest first; with `limit` only the newest."""
+        found = self._read(
             "sample",
             lambda at, name, what, labels, value: Sample(
                 read_instant(at), name, what, read_plain(labels), value
             ),
-            "WHERE at >= ? AND (? IS NULL OR measurement = ?) ORDER BY at",
+            _SAMPLES,
             write_instant(since),
-            measurement,
-            measurement,
+            *(measurement, measurement, check, check, limit),
         )
+        return found[::-1]
 
     def objectives(self) -> list[ObjectiveStanding]:
         """How each objective stood at the last look, by name."""
@@ -463,6 +478,10 @@ def _show(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
+_SAMPLES = """
+WHERE at >= ? AND (? IS NULL OR measurement = ?) AND (? IS NULL OR name = ?)
+ORDER BY at DESC, rowid DESC LIMIT ?
+"""
 _BOTH_ENDS = """
 WHERE id IN (SELECT id FROM (SELECT id FROM event WHERE incident = ? ORDER BY at, id LIMIT ?)
              UNION SELECT id FROM (SELECT id FROM event WHERE incident = ? ORDER BY at DESC, id DESC LIMIT ?))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
@@ -94,9 +95,15 @@ def _explain_other(item: Any) -> tuple[str, str]:
 
 def _explain_type(item: Any) -> tuple[str, str]:
     wanted, remedy = _TYPES[item["type"]]
+    if item["type"] in _NUMBERS and _LONG.fullmatch(str(item["input"])):
+        return f"must be {wanted} of at most {MAX_DIGITS} digits", "write fewer digits"
     return f"must be {wanted}, found {_shown(item['input'])}", remedy
 
 
+MAX_DIGITS = 18
+"""A longer run of digits is a name, not a number."""
+_NUMBERS = frozenset({"int_type", "float_type"})
+_LONG = re.compile(rf"[-+]?[0-9.]{{{MAX_DIGITS},}}")
 _TYPES = {
     "string_type": ("text", 'write text, in quotes where it looks like something else: "…"'),
     "int_type": ("a whole number", "write a number without quotes"),

@@ -33,10 +33,12 @@ def status_document(store: Reader, now: datetime) -> Document:
     is told of). Ages are seconds; every `…_text` is the same figure for people.
     """
     alive = unobserved_since(store, now) is None
-    checks = [describe_check(view, _read_clock(view, now, alive=alive)) for view in store.checks()]
+    checks = [describe_check(view, read_clock(view, now, alive=alive)) for view in store.checks()]
     views = store.components()
     components = [
-        _component(view, [check for check in checks if check["component"] == view.name], now)
+        describe_component(
+            view, [check for check in checks if check["component"] == view.name], now
+        )
         for view in views
     ]
     actions = {view.name: view.action for view in views}
@@ -73,7 +75,7 @@ def _urgency(incident: Incident) -> tuple[bool, bool, int]:
     return incident.recovered is not None, bool(incident.blocked_by), -incident.status.rank
 
 
-def _read_clock(view: CheckView, now: datetime, *, alive: bool) -> datetime:
+def read_clock(view: CheckView, now: datetime, *, alive: bool) -> datetime:
     """Until when it is known that a check did not run again: a daemon that lives notes it now and
     then.
     """
@@ -202,21 +204,25 @@ def _why(incident: Incident, action: str) -> str:
     return action
 
 
-def incident_document(store: Reader, incident: Incident, now: datetime) -> Document:
-    """One incident with its timeline and attempts."""
+def incident_document(
+    store: Reader, incident: Incident, now: datetime, most: int | None = None
+) -> Document:
+    """One incident with its timeline and attempts; of more than `most` lines both ends."""
     actions = {view.name: view.action for view in store.components()}
     document: Document = to_json(
         {
             **describe_incident(incident, now, actions),
             "runbook": runbook_of(store, incident),
-            "timeline": store.timeline(incident.id),
+            "timeline": store.timeline(incident.id, most=most),
             "attempts": store.attempts(incident=incident.id),
         }
     )
     return document
 
 
-def _component(view: ComponentView, checks: Sequence[Mapping[str, Any]], now: datetime) -> Document:
+def describe_component(
+    view: ComponentView, checks: Sequence[Mapping[str, Any]], now: datetime
+) -> Document:
     """One component: its own status; stale when all of its checks are."""
     ages = [check["age"] for check in checks if check["age"] is not None]
     age = min(ages) if ages else None

@@ -291,9 +291,11 @@ async def test_a_step_stays_a_step(tmp_path: Path) -> None:
 
 
 async def test_what_is_known_is_not_written_again(tmp_path: Path) -> None:
-    """For less than a minute; what moved, what is new and what is gone is, at once."""
+    """For less than a minute; what is reached, what is new and what is gone is, at once; a count that
+    moves is when the one before is 20 s old.
+    """
     file = tmp_path / "plan.md"
-    file.write_text("- [x] one\n- [ ] two\n")
+    file.write_text("- [x] one\n- [ ] two\n- [ ] three\n")
     made = Milestone("m", "t", evidence=Evidence(EvidenceKind.CHECKLIST, str(file)))
     plan = Plan(milestones={"m": made})
     known = KnownEvidence(
@@ -305,5 +307,12 @@ async def test_what_is_known_is_not_written_again(tmp_path: Path) -> None:
     soon = NOW + timedelta(seconds=5)
     assert await read_evidence(Plan(milestones={"m": made, "n": made}), known, {}, soon)
     assert await read_evidence(Plan(), known, {}, soon)
-    file.write_text("- [x] one\n- [x] two\n")
-    assert parse(await read_evidence(plan, known, {}, soon))["m"].done == 2
+    file.write_text("- [x] one\n- [x] two\n- [ ] three\n")
+    for seconds, writes in ((5, False), (19, False), (20, True)):
+        changes = await read_evidence(plan, known, {}, NOW + timedelta(seconds=seconds))
+        assert bool(changes) is writes, seconds
+    assert parse(changes)["m"].done == 2
+    file.write_text("- [x] one\n- [x] two\n- [x] three\n")
+    assert parse(await read_evidence(plan, known, {}, soon))["m"].done == 3
+    file.unlink()
+    assert "plan.md" in parse(await read_evidence(plan, known, {}, soon))["m"].why

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from sentinel.app.membership import Membership
 from sentinel.app.roster import CheckRoster
 from sentinel.config import load
 from sentinel.coordination import Participant, Placement, View
+from sentinel.core.fault import Fault, StandingFault, Status
 from sentinel.core.model import Check
 from sentinel.core.schedule import SHARDS, shard_of
 from sentinel.engine.upkeep import Upkeep
@@ -31,8 +32,10 @@ from sentinel.log import configure_logging
 from sentinel.probes import Kind, Options
 from sentinel.redaction import Redaction
 from sentinel.reports.paper.templates import TemplateBroken
+from sentinel.store import Changes
 from sentinel.store.folder import FILE
 from sentinel.store.schema import SCHEMA_VERSION
+from tests.exposition import read_sample
 
 HEAD = """
 listen: 127.0.0.1:0
@@ -403,6 +406,28 @@ async def test_only_the_checks_of_our_shards_run(bench: Bench) -> None:
     for name in names:
         await roster.remove(name)
     assert plan.names == set()
+
+
+async def test_what_came_and_went_before_a_restart_is_still_told(bench: Bench) -> None:
+    """A fault that began a minute ago and is over: the daemon that starts now says when it began."""
+    daemon, now = bench.daemon, datetime.now(UTC)
+    fault = Fault("lost", {"stream": "s"}, Status.DOWN, "lost")
+    began = now - timedelta(seconds=60)
+    over = StandingFault("check-a", "elsewhere", fault, began, Status.DOWN, began)
+    daemon.store.commit(Changes(faults=[over]))
+    kind, engine = Kind("plain", "", Options, None, ()), daemon.engine
+    membership = Membership(SharedCoordinator(set()), engine.automation, engine.journal)
+    roster = CheckRoster(
+        {"plain": kind}, daemon.store, engine.runner, engine.picture, Plan(), membership,
+        Upkeep(daemon.metrics),
+    )  # fmt: skip
+    await roster.recall()
+    roster.add(Check("check-a", "plain", "elsewhere", 60.0, 5.0, None))
+    name = "sentinel_fault_last_begun_timestamp_seconds"
+    labels = {"check": "check-a", "component": "elsewhere", "fault": "lost"}
+    told = read_sample(daemon.metrics, name, **labels)
+    assert told == pytest.approx(began.timestamp(), abs=0.001)
+    assert read_sample(daemon.metrics, "sentinel_faults", **labels) is None
 
 
 def test_every_shard_is_ours_on_one_machine(tmp_path: Path) -> None:

@@ -308,7 +308,7 @@ def test_what_is_installed_is_ours() -> None:
     texts = " ".join(said.text for said in list_texts())
     named = re.findall(r"\b([a-z][a-z-]*)\[([a-z]+)\](?=[`'])", texts)
     assert {name for name, _ in named} == {project["name"]} == {"sentinel-sre"}
-    assert {extra for _, extra in named} == extras & {"demo", "docker", "pdf", "systemd"}
+    assert {extra for _, extra in named} == extras & {"demo", "docker", "notify", "pdf", "systemd"}
     for said in list_of(PIP):
         assert re.match(rf"pip install (?:'{project['name']}(?:\[\w+\])?'|\.)$", said.text), said
 

@@ -7,21 +7,17 @@ of output.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from subprocess import DEVNULL, PIPE
 from typing import Any
 
-from sentinel.adapters.process.handle import read_start_id
+from sentinel.adapters.process.conversation import converse
 from sentinel.adapters.redis import Command, RedisClient
 from sentinel.errors import NotMeasurable, TargetError
 
@@ -105,68 +101,18 @@ async def _run(codec: Codec, request: dict[str, Any]) -> Answers:
 async def _talk(codec: Codec, document: bytes) -> tuple[bytes, bool]:
     """(what the process wrote, whether it ended in time). It and its children are gone afterwards."""
     env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    python = codec.python or sys.executable
+    argv = [codec.python or sys.executable, "-I", "-B", str(_WORKER)]
     try:
-        transport, conversation = await asyncio.get_running_loop().subprocess_exec(
-            _Conversation, python, "-I", "-B", str(_WORKER),
-            stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=env, cwd="/", start_new_session=True,
-        )  # fmt: skip
+        return await converse(argv, document, env, codec.deadline, MAX_OUTPUT)
     except OSError as error:
         raise NotMeasurable(
-            f"the codec's Python can't be started: {python}: {error.strerror}", _REMEDY
+            f"the codec's Python can't be started: {argv[0]}: {error.strerror}", _REMEDY
         ) from error
-    pid = transport.get_pid()
-    start_id = read_start_id(pid)
-    try:
-        async with asyncio.timeout(codec.deadline):
-            _write(transport, document)
-            await conversation.ended.wait()
-        return bytes(conversation.output), True
-    except TimeoutError:
-        return bytes(conversation.output), False
-    finally:
-        _end(pid, start_id)
-        transport.close()
 
 
 _REMEDY = (
     "correct `encode` and `decode`, set `python` to the product's interpreter, `path` to its folder"
 )
-
-
-class _Conversation(asyncio.SubprocessProtocol):
-    """Collects the answers until the process closes its side, or writes too much."""
-
-    def __init__(self) -> None:
-        self.output = bytearray()
-        self.ended = asyncio.Event()
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 - the base class's signature
-        """Take what came."""
-        self.output += data
-        if len(self.output) > MAX_OUTPUT:
-            self.ended.set()
-
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - as above
-        """Its side of a pipe is closed."""
-        if fd == 1:
-            self.ended.set()
-
-
-def _write(transport: asyncio.SubprocessTransport, document: bytes) -> None:
-    stdin = transport.get_pipe_transport(0)
-    if isinstance(stdin, asyncio.WriteTransport):
-        stdin.write(document)
-        stdin.write_eof()
-
-
-def _end(pid: int, start_id: str | None) -> None:
-    """Kill its session, with what it started. A stranger who has its number now shows that nobody
-    is left.
-    """
-    if read_start_id(pid) in {None, start_id}:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
 
 
 def _read(cases: Sequence[str], output: bytes, deadline: float, *, in_time: bool) -> Answers:

@@ -25,7 +25,7 @@ from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis.reply import is_text, parse_info, parse_time
 from sentinel.adapters.redis.reply_walk import Expected, Got, Part, ReplyWalk, parse_known
 from sentinel.adapters.redis.resp import converse, encode, encode_all, pipeline
-from sentinel.adapters.redis.shape import judge_reply
+from sentinel.adapters.redis.shape import Shape, find_shape, judge_reply, judge_shaped
 from sentinel.core.bus.delivery import (
     NO_CALLS,
     ZERO,
@@ -67,7 +67,7 @@ class StreamRequest:
     most: int = 1000
     payload: bytes = field(init=False)
     count: int = field(init=False)
-    _asked: Sequence[Sequence[Any]] = field(init=False)
+    _asked: Sequence[tuple[str, Shape | None]] = field(init=False)
 
     @property
     def plain(self) -> bool:
@@ -80,11 +80,12 @@ class StreamRequest:
             commands.append(question_command(self.key, self._listing))
         commands += [question_command(self.key, question) for question in self.questions]
         self.payload, self.count = encode_all(commands), len(commands)
-        self._asked = tuple(command[:2] for command in commands)
+        self._asked = tuple(find_shape(command[:2]) for command in commands)
 
     def judge(self, replies: Sequence[Any]) -> list[Any]:
         """The replies, with an error in the place of each that no Redis would give."""
-        return [judge_reply(*pair) for pair in zip(self._asked, replies, strict=True)]
+        pairs = zip(self._asked, replies, strict=True)
+        return [judge_shaped(*asked, reply) for asked, reply in pairs]
 
     @property
     def _listing(self) -> Question:

@@ -188,7 +188,7 @@ class HttpClient:
             )
 
     def _note(self, response: HttpResponse) -> HttpResponse:
-        wait = _retry_after(response)
+        wait = read_retry_after(response.status, response.headers.get("Retry-After", ""))
         if wait is None:
             return response
         self._refusal = response.status
@@ -333,16 +333,16 @@ def _unpack(raw: bytes, encoding: str, limit: int) -> tuple[bytes, bool]:
     return content, True
 
 
-def _retry_after(response: HttpResponse) -> float | None:
-    """Seconds to stay away: of 429 always, of 503 only when it says so (RFC 9110 §10.2.3, RFC 6585
-    §4).
+def read_retry_after(status: int, header: str) -> float | None:
+    """Seconds to stay away: of 429 always, of 503 only when its header `Retry-After` says so
+    (RFC 9110 §10.2.3, RFC 6585 §4).
     """
-    if response.status not in {429, 503}:
+    if status not in {429, 503}:
         return None
-    word = response.headers.get("Retry-After", "").strip()
+    word = header.strip()
     seconds = float(word) if word.isascii() and word.isdigit() else _until(word)
     if seconds is None:
-        return _BACK_OFF_WITHOUT_WORD if response.status == 429 else None
+        return _BACK_OFF_WITHOUT_WORD if status == 429 else None
     return min(max(seconds, 0.0), _MAX_BACK_OFF)
 
 

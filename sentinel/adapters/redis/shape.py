@@ -27,19 +27,32 @@ _ODD_LINE = re.compile(
 _ODD_CALLS = re.compile(rb"failed_calls=(?!\d{1,19}(?:\r?$|,))", re.MULTILINE)
 
 
-def find_odd(command: Sequence[Any], reply: Any) -> str:
-    """Why this can't be the reply to a command, for after "answers"; "" when it can."""
+def find_shape(command: Sequence[Any]) -> tuple[str, Shape | None]:
+    """The name of a command, and what its reply looks like; None when that is not known."""
     words = [_word(part) for part in command[:2]]
     shape = _SHAPES.get(" ".join(words)) or _SHAPES.get(words[0])
     if shape is _is_sum and len(command) != 3:  # it is asked for by stream and group alone
         shape = _ROWS
-    return "" if shape is None else _find_misfit(words[0], shape, reply)
+    return words[0], shape
+
+
+def find_odd(command: Sequence[Any], reply: Any) -> str:
+    """Why this can't be the reply to a command, for after "answers"; "" when it can."""
+    name, shape = find_shape(command)
+    return "" if shape is None else _find_misfit(name, shape, reply)
 
 
 def judge_reply(command: Sequence[Any], reply: Any) -> Any:
     """The reply; a TargetError in its place when no Redis would give it."""
     odd = "" if isinstance(reply, TargetError) else find_odd(command, reply)
     return _refuse(odd) if odd else reply
+
+
+def judge_shaped(name: str, shape: Shape | None, reply: Any) -> Any:
+    """As `judge_reply`, of a command whose shape was found before."""
+    if shape is None or isinstance(reply, TargetError) or shape(reply):
+        return reply
+    return _refuse(_find_misfit(name, shape, reply))
 
 
 def judge_evaluated(reply: Any, shape: Shape) -> Any:
@@ -170,18 +183,40 @@ _FIELDS: Mapping[bytes, Shape] = {
 }
 
 
+_Plan = tuple[tuple[int, Shape], ...] | None
+_MANY_PLANS, _LONG = 256, 1024
+"""A server names the fields of a kind of reply in one order: so many orders are remembered, of names
+that are so long together.
+"""
+
+
 def _map_with(*needed: bytes) -> Shape:
+    plans: dict[tuple[Any, ...], _Plan] = {}
+
     def check(reply: Any) -> bool:
         if not isinstance(reply, list) or len(reply) % 2:
             return False
-        found = {name: value for name, value in zip(reply[::2], reply[1::2]) if _is_text(name)}  # noqa: B905
-        return (
-            len(found) * 2 == len(reply)
-            and all(name in found for name in needed)
-            and all(_FIELDS[name](value) for name, value in found.items() if name in _FIELDS)
-        )
+        names = tuple(reply[::2])
+        try:
+            plan = plans[names]
+        except KeyError:
+            plan = _make_plan(names, needed)
+            if plan is not None and len(plans) < _MANY_PLANS and sum(map(len, names)) < _LONG:
+                plans[names] = plan
+        except TypeError:  # a name that is a list
+            return False
+        return plan is not None and all(shape(reply[place]) for place, shape in plan)
 
     return check
+
+
+def _make_plan(names: Sequence[Any], needed: Sequence[bytes]) -> _Plan:
+    """What is looked at where in a map with these names; None when no Redis would name them so."""
+    known = {name for name in names if _is_text(name)}
+    if len(known) != len(names) or not known.issuperset(needed):
+        return None
+    places = enumerate(names)
+    return tuple((2 * n + 1, _FIELDS[name]) for n, name in places if name in _FIELDS)
 
 
 def _is_slots(reply: Any) -> bool:

@@ -207,8 +207,9 @@ def flap_score(history: Sequence[bool]) -> float:
     """
     changes = [a != b for a, b in pairwise(history)][-FLAP_MEMORY:]
     offset = FLAP_MEMORY - len(changes)
-    weights = (0.8 + 0.02 * (offset + i) for i, changed in enumerate(changes, 1) if changed)
-    return 100 * sum(weights) / FLAP_MEMORY
+    # In whole hundredths: a sum of fractions at the edge of the band is one of rounding.
+    weights = (80 + 2 * (offset + i) for i, changed in enumerate(changes, 1) if changed)
+    return sum(weights) / FLAP_MEMORY
 
 
 def _judge(health: Health, policy: HealthPolicy, now: datetime) -> Status:

@@ -33,12 +33,20 @@ def bound_period(began: datetime, ended: datetime | None, now: datetime) -> Peri
 
 
 def list_gaps(
-    store: Reader, period: Period, now: datetime, remembered: float | None = None
+    store: Reader,
+    period: Period,
+    now: datetime,
+    remembered: float | None = None,
+    limit: int = -1,
 ) -> list[Gap]:
     """When sentinel saw nothing within a period: stalled, stopped, not begun yet, not running now;
-    and the time of which the store has forgotten what happened, `remembered` seconds ago.
+    and the time of which the store has forgotten what happened, `remembered` seconds ago. Of more
+    than `limit` the newest are told one by one, and all before them is one.
     """
-    gaps = [gap for gap in store.gaps(since=period.began) if gap.began < period.ended]
+    found = store.gaps(since=period.began, limit=limit)
+    if len(found) == limit:
+        found[0] = Gap(min(period.began, found[0].began), found[0].ended, found[0].reason)
+    gaps = [gap for gap in found if gap.began < period.ended]
     began, beat = watch_began(store), unobserved_since(store, now)
     if began is not None and began > period.began:
         gaps.append(Gap(period.began, began, "sentinel did not watch yet"))

@@ -109,6 +109,20 @@ def test_how_many_have_a_fault_is_exported(
     assert read_sample(metrics, "sentinel_faults_accepted", **labels) == 2
 
 
+def test_when_a_fault_began_is_exported(
+    faults: Faults, watched: WatchedCheck, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the next look, before any scrape, no longer finds it; not of what is accepted."""
+    monkeypatch.setattr("sentinel.metrics.figure.utcnow", lambda: NOW)
+    labels = {"check": "a", "component": "bus"}
+    faults.take(watched, found(slow("old-1")), Changes())
+    name = "sentinel_fault_last_begun_timestamp_seconds"
+    assert read_sample(metrics, name, fault="slow", **labels) is None
+    faults.take(watched, found(slow("s")), Changes())
+    faults.take(watched, found(status=Status.UP), Changes())
+    assert read_sample(metrics, name, fault="slow", **labels) == NOW.timestamp()
+
+
 def test_what_is_accepted_makes_no_check_bad(faults: Faults, watched: WatchedCheck) -> None:
     """Nothing else is wrong: it is up, and says why."""
     finding = faults.take(watched, found(slow("old-1")), Changes())

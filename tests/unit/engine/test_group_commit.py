@@ -197,6 +197,23 @@ async def test_who_is_not_patient_is_written_before_the_next_run(
     bench.recorder.close()
 
 
+async def test_an_incident_with_other_figures_is_written_a_little_later(bench: Bench) -> None:
+    """Everybody here knows it at once; a state has it every ten seconds, and at once what is new."""
+    await bench.see(DOWN, words="1 of 9 overdue")
+    await bench.see(DOWN, words="1 of 9 overdue")
+    bench.commits.clear()
+    for n in range(2, 6):
+        await bench.see(DOWN, words=f"{n} of 9 overdue")
+    assert not any(turn.incidents for turn in bench.commits)
+    assert bench.picture.incidents["bus"].summary == "5 of 9 overdue"
+    bench.clock.now += 10
+    await bench.see(DOWN, words="6 of 9 overdue")
+    written = [each.summary for turn in bench.commits for each in turn.incidents]
+    assert written == ["6 of 9 overdue"]
+    await bench.see(DOWN, words="nobody answers")
+    assert bench.commits[-1].incidents[-1].summary == "nobody answers"
+
+
 # -- groups ---------------------------------------------------------------------------------------
 
 
@@ -215,6 +232,18 @@ async def test_neighbours_are_one_transaction(
     await recorder.record(Changes(meta={"at once": "x"}))
     assert list(commits[-1].meta) == ["before", "at once"]
     recorder.close()
+
+
+async def test_what_is_held_goes_along(bench: Bench) -> None:
+    """With what writes the same pages anyhow: one transaction, and nothing is held any more."""
+    await bench.rest(looks=2)
+    before = len(bench.commits)
+    assert bench.recorder.held()
+    await bench.recorder.later(Changes(meta={"tally": "1"}), along=True)
+    await bench.recorder.settle()
+    (turn,) = bench.commits[before:]
+    assert [view.runs for view in turn.checks] == [5]
+    assert (turn.meta, bench.recorder.held()) == ({"tally": "1"}, [])
 
 
 async def test_a_loop_under_load_is_woken_once_for_many(

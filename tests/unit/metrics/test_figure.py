@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentinel.clock import utcnow
 from sentinel.core.fault import Status
 from sentinel.core.model import Check, Finding, Histogram, Measurement, Result, Row
 from sentinel.metrics import MAX_LABEL, Metrics, safe_label
+from sentinel.metrics.beginning import KEPT
 from tests.exposition import read_samples
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -281,6 +283,28 @@ def test_a_status_is_one_series():
         assert [each["status"] for each in found] == [status.value, status.value]
 
 
+def test_when_a_fault_began_is_told_for_an_hour(monkeypatch):
+    """Also when it is over at the next look; not of what is an hour old, or a clock's slip."""
+    metrics = Metrics()
+    metrics.add_check(check_of())
+    labels = {"check": "bus-check", "component": "bus", "fault": "lost"}
+    name = "sentinel_fault_last_begun_timestamp_seconds"
+    at, now = NOW.timestamp(), [NOW]
+    monkeypatch.setattr("sentinel.metrics.figure.utcnow", lambda: now[0])
+    assert value(metrics, name, **labels) is None
+    metrics.beginnings.note("bus-check", "bus", {"lost": at - 7.0})
+    metrics.beginnings.note("bus-check", "bus", {"lost": at, "late": at - KEPT - 1})
+    assert value(metrics, name, **labels) == at
+    assert value(metrics, name, **labels | {"fault": "late"}) is None
+    metrics.add_check(check_of(), Status.DOWN)
+    assert value(metrics, name, **labels) == at
+    now[0] += timedelta(seconds=KEPT + 1)
+    assert value(metrics, name, **labels) is None
+    metrics.beginnings.note("bus-check", "bus", {"lost": now[0].timestamp()})
+    now[0] -= timedelta(days=1)
+    assert value(metrics, name, **labels) is None
+
+
 def test_a_check_has_at_most_five_series_of_sentinels_own():
     """Whatever it is and however its runs end: four, and one for each fault while that stands."""
     metrics = Metrics()
@@ -341,6 +365,7 @@ def test_a_removed_check_leaves_nothing():
         metrics.add_check(check_of(name))
     metrics.observe(result([row(lag=3.0, sent=7.0)]), DECLARED)
     metrics.set_faults("bus-check", {"lost": 1}, {"late": 1})
+    metrics.beginnings.note("bus-check", "bus", {"lost": utcnow().timestamp()})
     metrics.remove_check("bus-check")
     metrics.remove_check("never-ran")
     text = metrics.render().decode()

@@ -12,6 +12,7 @@ RULES = group_rules(load_demo())
 LOOP = "sentinel_event_loop_lag_seconds"
 STATUS = "sentinel_component_status"
 TOLD = "sentinel_notifications_total"
+BEGAN = "sentinel_fault_last_begun_timestamp_seconds"
 
 
 def component(name: str, series: str, **more: str) -> Scene:
@@ -30,6 +31,7 @@ COMPONENTS = Bench(
         "SentinelComponentExhausted": component("d", "sentinel_component_exhausted"),
         "SentinelComponentFlapping": component("e", "sentinel_component_flapping"),
         "SentinelComponentBlocked": component("f", "sentinel_component_blocked", by="g"),
+        "SentinelFaultPassed": component("h", BEGAN, check="c", fault="lost"),
     },
     {
         f'{STATUS}{{component="a",status="up"}}': "1x70",
@@ -37,6 +39,12 @@ COMPONENTS = Bench(
         f'{STATUS}{{component="c",status="degraded"}}': "1x40 stale",
         'sentinel_component_exhausted{component="d"}': "0x70",
         'sentinel_component_flapping{component="e"}': "0x70",
+        # One that stands, one that an alert of its own told of before it ended, one of long ago.
+        f'{BEGAN}{{check="c",component="h",fault="stands"}}': "1x70",
+        'sentinel_faults{check="c",component="h",fault="stands"}': "1x70",
+        f'{BEGAN}{{check="c",component="h",fault="told"}}': "1x70",
+        'ALERTS{alertname="SentinelTold",alertstate="firing",check="c",fault="told"}': "1 stale",
+        f'{BEGAN}{{check="c",component="h",fault="old"}}': "-1000x70",
     },
 )
 

@@ -335,9 +335,13 @@ class GroupAccount:
 
     def _find_oldest(self, step: SnapshotStep, now: GroupView) -> None:
         """Which entry waits longest, before the position of this snapshot is taken in."""
-        known, stood = self.oldest_waiting, self.delivered
-        found = step.find_oldest(now.last_delivered, known, stood) if self.waiting.hi else None
-        self.oldest_waiting = found
+        known, stood, waiting = self.oldest_waiting, self.delivered, self.waiting
+        if not waiting.hi:
+            self.oldest_waiting = None
+        elif waiting.lo == waiting.hi == 1 and step.view.last_lives:
+            self.oldest_waiting = step.view.end  # it is there, and behind every position
+        else:
+            self.oldest_waiting = step.find_oldest(now.last_delivered, known, stood)
 
     def _place(self, step: SnapshotStep, now: GroupView, position: Bounds) -> None:
         self.waiting = bound_waiting(step.view, now, position, step.capability)
