@@ -25,7 +25,7 @@ CHECKS, LOOKS = 1000, 40
 HOLD = 1.0
 """Seconds; a second stands for 45, and so many looks for so many of ten seconds."""
 EACH_HOLD = 4
-WARM_UP, WINDOW, WINDOWS = 200.0, 60.0, 3
+WARM_UP, WINDOW, WINDOWS = 200.0, 80.0, 3
 GOAL_RESULT, GOAL_DAY = 1.0, 1.0
 """kB a result, GB a day."""
 

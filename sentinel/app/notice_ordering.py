@@ -15,7 +15,7 @@ from sentinel.config import Configuration
 from sentinel.core.model import IncidentState
 from sentinel.core.notice import LABELS
 from sentinel.core.order import Answer, OrderKind
-from sentinel.errors import NoDaemon, UsageError
+from sentinel.errors import NoDaemon, UnknownName, UsageError
 from sentinel.store import Store
 from sentinel.store.notices import read_channels, read_maintenance, read_silences
 from sentinel.strict.explain import unknown_message
@@ -29,7 +29,7 @@ async def acknowledge(store: Store, incident_id: str, by: str, reason: str) -> A
     incident = store.incident(incident_id)
     if incident is None or incident.state is IncidentState.CLOSED:
         text = f"there is no open incident {incident_id!r}"
-        raise UsageError(text, "`sentinel incident list --open` lists them")
+        raise UnknownName(text, "`sentinel incident list --open` lists them")
     store.add_audit(utcnow(), by, "acknowledge", incident_id, reason)
     payload = {"by": by, "reason": reason}
     order = give_order(store, OrderKind.ACKNOWLEDGE, incident_id, payload)
@@ -59,7 +59,7 @@ async def add_silence(
 async def end_silence(store: Store, name: str, by: str) -> Answer:
     """What it held back and still stands is told now."""
     if name not in {each.id for each in read_silences(store)}:
-        raise UsageError(f"there is no silence {name!r}", "`sentinel silence list` lists them")
+        raise UnknownName(f"there is no silence {name!r}", "`sentinel silence list` lists them")
     store.add_audit(utcnow(), by, "end silence", name, "")
     order = give_order(store, OrderKind.SILENCE, name, {"action": "end"})
     return await follow_order(store, by, "end silence", name, order)
@@ -74,7 +74,7 @@ async def add_window(
     known = [each.name for each in store.components()]
     for pattern in components:
         if not any(fnmatchcase(each, pattern) for each in known):
-            raise UsageError(*unknown_message("component", pattern, known))
+            raise UnknownName(*unknown_message("component", pattern, known))
     name = name or f"m-{utcnow():%Y%m%dT%H%M%S}"
     shown = " ".join(components)
     store.add_audit(utcnow(), by, "maintenance", shown, reason)
@@ -92,7 +92,7 @@ async def end_window(store: Store, name: str, by: str) -> Answer:
     """People are done earlier."""
     if name not in {each.window for each in read_maintenance(store) if each.ended is None}:
         text = f"there is no window {name!r} that is on"
-        raise UsageError(text, "`sentinel maintenance list` lists them")
+        raise UnknownName(text, "`sentinel maintenance list` lists them")
     store.add_audit(utcnow(), by, "end maintenance", name, "")
     order = give_order(store, OrderKind.MAINTENANCE, name, {"action": "end"})
     return await follow_order(store, by, "end maintenance", name, order)

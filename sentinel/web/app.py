@@ -13,11 +13,15 @@ from typing import Any
 from aiohttp import web
 
 from sentinel.clock import utcnow
+from sentinel.core.access import AccessRules, AccessScope, AccessToken
 from sentinel.core.foreign.host import HostName
 from sentinel.store import Reader, ReportRow
 from sentinel.store.document import to_json
 from sentinel.strict.file import UnreadableFile, read_regular_file
+from sentinel.web import acting, signing
+from sentinel.web.access import KEEPER, Keeper
 from sentinel.web.answer import REPORT_POLICY
+from sentinel.web.desk import DESK, Desk
 from sentinel.web.document import status_document
 from sentinel.web.exposition import (
     Pieces,
@@ -37,7 +41,9 @@ from sentinel.web.guard import (
 )
 from sentinel.web.live.channel import Feed
 from sentinel.web.live.stream import end_streams, follow_status, show_status
+from sentinel.web.signing import tell_reason
 from sentinel.web.site import SITE, Site, make_site
+from sentinel.web.views.ask import is_asked
 from sentinel.web.views.known import NOTHING_KNOWN, Known
 from sentinel.web.views.routes import DRAWING, list_view_routes
 from sentinel.web.visitor import MAX_BODY
@@ -46,8 +52,6 @@ from sentinel.web.written import write_json, write_page
 MAX_REPORTS = 100
 MAX_REPORT = 4 * 1024 * 1024
 """Bytes of a file: the reports of sentinel itself have at most a quarter of it."""
-SCOPES = frozenset({"read", "ack", "act", "admin"})
-"""What a token may be for."""
 _REPORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}\.(md|html|json|pdf)", re.ASCII)
 _REPORT_TYPES = {
     ".md": "text/plain",
@@ -69,6 +73,9 @@ def make_app(
     monotonic: Callable[[], float] = time.monotonic,
     settle: Settle = keep_nothing,
     known: Known = NOTHING_KNOWN,
+    rules: Callable[[], AccessRules] = AccessRules,
+    tokens: Callable[[], tuple[AccessToken, ...]] = tuple,
+    desk: Desk | None = None,
     feed: Feed | None = None,
 ) -> web.Application:
     """The web application.
@@ -77,7 +84,8 @@ def make_app(
     line why, `hosts()` what `Host` may name (see `guard.listen_hosts`); `reports` is the folder of
     report files, `runbooks(name)` the text of one; `settle()` writes down what totals were counted,
     before anybody is shown them; `known` is what the configuration tells; `feed` tells what changes,
-    None: the status page is not live.
+    None: the status page is not live. `rules()` and `tokens()` say who may enter, `desk` carries
+    out what they order; without one nothing is ordered here.
     """
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=MAX_BODY)
     app[SITE] = make_site(
@@ -94,9 +102,17 @@ def make_app(
         feed=feed,
         known=known,
     )
+    site = app[SITE]
+    needs = {(route.method, route.path): route.scope for route in ROUTES}
+    app[KEEPER] = Keeper(needs, rules, tokens, site.readers, now, monotonic)
+    if desk is not None:
+        app[DESK] = desk
     app[SITE].templates.globals.update(DRAWING)
     for route in ROUTES:
-        app.router.add_get(route.path, route.handler)
+        if route.method == "GET":
+            app.router.add_get(route.path, route.handler)
+        elif desk is not None or route.scope is OPEN:
+            app.router.add_route(route.method, route.path, route.handler)
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(end_streams)
     return app
@@ -180,6 +196,8 @@ async def tell_healthy(_request: web.Request) -> web.Response:
 async def tell_ready(request: web.Request) -> web.Response:
     """Whether the daemon does its work, and one line why."""
     is_ready, text = request.app[SITE].ready()
+    if not tell_reason(request):
+        text = "ready" if is_ready else "not ready: with a token this page says why"
     return web.Response(text=f"{text}\n", status=200 if is_ready else 503)
 
 
@@ -202,15 +220,19 @@ async def api_reports(request: web.Request) -> web.Response:
 
 async def _faults(request: web.Request) -> dict[str, Any]:
     site, query = request.app[SITE], request.query
-    check, component = query.get("check"), query.get("component")
+    check, component = query.get("check") or None, query.get("component") or None
 
     def read() -> dict[str, Any]:
         views = site.store.checks()
-        if check is not None and check not in {view.name for view in views}:
+        own = next((each.name for each in views if is_asked(check or "", each.name)), None)
+        if check is not None and own is None:
             raise web.HTTPNotFound(text="no such check")
-        if component is not None and component not in {view.component for view in views}:
+        of = next(
+            (each.component for each in views if is_asked(component or "", each.component)), None
+        )
+        if component is not None and of is None:
             raise web.HTTPNotFound(text="no such component, or nothing checks it")
-        return faults_document(site.store, site.now(), check, component)
+        return faults_document(site.store, site.now(), check and own, component and of)
 
     found: dict[str, Any] = await site.read(read)
     return found
@@ -246,25 +268,33 @@ def _is_served(site: Site, name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route. Every one is GET, and declares the scope that a token will need."""
+    """One route, with the scope that whoever asks must have."""
 
     path: str
     handler: Handler
-    scope: str
+    scope: AccessScope
+    method: str = "GET"
 
 
+OPEN, READ, ACK = AccessScope.OPEN, AccessScope.READ, AccessScope.ACK
+ACT, ADMIN = AccessScope.ACT, AccessScope.ADMIN
 ROUTES = (
-    Route("/", show_status, "read"),
-    Route("/faults", show_faults, "read"),
-    Route("/reports/", list_reports, "read"),
-    Route("/reports/{name}", show_report, "read"),
-    Route("/static/{name}", serve_static, "read"),
-    Route("/metrics", serve_metrics, "read"),
-    Route("/-/healthy", tell_healthy, "read"),
-    Route("/-/ready", tell_ready, "read"),
-    Route("/api/v1/status", api_status, "read"),
-    Route(STREAM, follow_status, "read"),
-    Route("/api/v1/faults", api_faults, "read"),
-    Route("/api/v1/reports", api_reports, "read"),
-    *(Route(path, handler, "read") for path, handler in list_view_routes()),
+    Route("/", show_status, READ),
+    Route("/faults", show_faults, READ),
+    Route("/reports/", list_reports, READ),
+    Route("/reports/{name}", show_report, READ),
+    Route("/static/{name}", serve_static, OPEN),
+    Route("/metrics", serve_metrics, READ),
+    Route("/-/healthy", tell_healthy, OPEN),
+    Route("/-/ready", tell_ready, OPEN),
+    Route("/sign-in", signing.show_sign_in, OPEN),
+    Route("/sign-in", signing.sign_in, OPEN, "POST"),
+    Route("/sign-out", signing.sign_out, OPEN, "POST"),
+    Route("/api/v1/caller", signing.tell_caller, READ),
+    Route("/api/v1/status", api_status, READ),
+    Route(STREAM, follow_status, READ),
+    Route("/api/v1/faults", api_faults, READ),
+    Route("/api/v1/reports", api_reports, READ),
+    *(Route(path, handler, READ) for path, handler in list_view_routes()),
+    *(Route(path, handler, scope, "POST") for path, handler, scope in acting.ROUTES),
 )

@@ -20,6 +20,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from sentinel.clock import utcnow
 from sentinel.core.foreign.host import HostName
 from sentinel.core.foreign.visible import make_document_visible
+from sentinel.reports.paper.show import show_commands
 from sentinel.store import Reader
 from sentinel.web.exposition import MetricsPage, Pieces, Settle, keep_nothing
 from sentinel.web.live.channel import Feed, LiveChannel
@@ -80,6 +81,7 @@ def load_templates() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["segment"] = partial(quote, safe="")  # of a path, whatever stands in it
+    made.filters["commands"] = show_commands
     teach_ages(made)
     return made
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from aiohttp import web
 
+from sentinel.web.access import present_caller
 from sentinel.web.site import Site
 
 
 async def write_page(site: Site, template: str, **facts: Any) -> web.Response:
-    """A page of a template."""
-    make = partial(site.templates.get_template(template).render, **facts)
+    """A page of a template, for who asks: `may` says what they may do."""
+    make = partial(site.templates.get_template(template).render, may=present_caller(), **facts)
     return web.Response(text=await site.readers.call(make), content_type="text/html")
 
 

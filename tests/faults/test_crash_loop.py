@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import select
 import signal
 import socket
 import subprocess
@@ -47,7 +48,7 @@ SEEN_LATE = 1.0
 check.
 """
 CONFIGURATION = """
-listen: 127.0.0.1:0
+listen: 127.0.0.1:{page}
 state: {folder}/state
 actions:
   enabled: true
@@ -163,6 +164,16 @@ class Run:
         self.alive = 0
         self.kills += signum == signal.SIGKILL
 
+    def wait_for_its_end(self, seconds: float) -> bool:
+        """Whether the daemon was ended by somebody else within this time."""
+        assert self.zygote.stdout is not None
+        if not select.select([self.zygote.stdout], [], [], seconds)[0]:
+            return False
+        assert self._hear() == "ended"
+        self.alive = 0
+        self.kills += 1
+        return True
+
     def exhausted(self) -> bool:
         """Whether the present incident is given up."""
         return any(incident.exhausted for incident in self.store.incidents(open_only=True))
@@ -211,11 +222,15 @@ class Run:
 
 
 @contextmanager
-def crash_loop(folder: Path, mode: str) -> Iterator[Run]:
-    """A folder with a component that always dies, and a starter of daemons."""
+def crash_loop(folder: Path, mode: str, more: str = "", page: int = 0) -> Iterator[Run]:
+    """A folder with a component that always dies, and a starter of daemons; `more` are further
+    checks, of a component `bus`, and resources.
+    """
     base = Base()
     (folder / "checks").mkdir()
-    text = CONFIGURATION.format(folder=folder, victim=VICTIM, base=BASE, port=base.port)
+    text = CONFIGURATION.format(folder=folder, victim=VICTIM, base=BASE, port=base.port, page=page)
+    if more:
+        text = text.replace("components:", "components:\n  bus: {}", 1) + more
     (folder / "checks" / "sentinel.yaml").write_text(text)
     (folder / "victim.sh").write_text(PROGRAM.format(folder=folder))
     (folder / "state").mkdir(mode=0o700)

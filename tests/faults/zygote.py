@@ -3,15 +3,20 @@ process id.
 
 `python zygote.py FOLDER MODE`; MODE is `journal-first` (sentinel as it is), or a mutation:
 `act-first` (the attempt is journaled after the act), `ignore-dependencies`. All wait a little
-around the act, as a slow disk would make them.
+around the act, as a slow disk would make them. In `ambush` each life is ended by the kernel, at a
+random microsecond after a turn was queued or a transaction begun, while FOLDER/ambush exists;
+`show-first` is that with a mutation.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import random
+import signal
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,16 +24,20 @@ import structlog
 
 from sentinel.app import Signals, serve
 from sentinel.engine.journal import Journal
+from sentinel.engine.recorder import Recorder
 from sentinel.engine.situation import Circumstances
 from sentinel.errors import ActionRefused
 from sentinel.log import configure_logging
 from sentinel.probes import load_kinds
 from sentinel.remediation import load_drivers
 from sentinel.remediation.process import ProcessDriver
+from sentinel.store.database import Database
 
 log = structlog.get_logger()
 
 SLOW = 0.03
+MOST_CALLS, LATEST = 60, 0.004
+"""Of an ambush: so many turns and transactions after the start at most, and so many seconds later."""
 
 
 def put_in_place(owner: type, name: str, function: object) -> None:
@@ -74,7 +83,45 @@ def ignore_dependencies() -> None:
     put_in_place(Circumstances, "_settling_until", lambda _self, _name: None)
 
 
+def lie_in_wait() -> None:
+    """Between a result and its commit, and in the middle of both: the default of SIGALRM ends a
+    process as SIGKILL does, and no code of ours runs any more.
+    """
+    left: list[int] = []
+
+    def spring() -> None:
+        if not left:
+            left.append(random.Random(os.getpid()).randint(1, MOST_CALLS))
+        left[0] -= 1
+        if left[0] == 0 and Path(sys.argv[1], "ambush").exists():
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, LATEST))
+
+    def before(plain: Callable[..., object]) -> Callable[..., object]:
+        def ambushed(*arguments: object, **named: object) -> object:
+            spring()
+            return plain(*arguments, **named)
+
+        return ambushed
+
+    put_in_place(Recorder, "_put", before(Recorder._put))
+    put_in_place(Database, "_transaction", before(Database._transaction))
+
+
+def show_first() -> None:
+    """The mutation: a total is shown before what it was counted from is written."""
+    plain = Recorder.settle
+
+    async def settle(self, *, counted=False, check=""):
+        if not counted:
+            await plain(self, check=check)
+
+    put_in_place(Recorder, "settle", settle)
+    lie_in_wait()
+
+
 MUTATIONS = {
+    "show-first": show_first,
+    "ambush": lie_in_wait,
     "act-first": act_first,
     "ignore-dependencies": ignore_dependencies,
     "journal-first": lambda: None,
@@ -113,6 +160,7 @@ def main() -> None:
     for _ in sys.stdin:
         pid = os.fork()
         if pid == 0:
+            random.seed(os.getpid())  # else each would be as the one before
             status = 1
             try:
                 run(folder)

@@ -10,8 +10,10 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from sentinel.core.foreign.visible import make_visible
+
 T = TypeVar("T")
-MAX_WORD = 200
+MAX_WORD = 500
 """Characters of one word of an address."""
 MAX_PAGE = 10_000
 
@@ -117,7 +119,12 @@ class Leaf:
         return "?" + urlencode({**ask.words, "page": str(self.page + step)})
 
 
+def is_asked(asked: str, name: str) -> bool:
+    """Whether a filter means this name, as it is or as it is shown; "" means every name."""
+    return asked in {"", name, make_visible(name)}
+
+
 def find_text(text: str, parts: Iterable[object]) -> bool:
     """Whether a text stands in one of the parts, in any case of letters; "" stands everywhere."""
     wanted = text.casefold()
-    return not wanted or any(wanted in str(part).casefold() for part in parts)
+    return not wanted or any(wanted in make_visible(str(part)).casefold() for part in parts)

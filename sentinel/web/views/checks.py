@@ -17,7 +17,7 @@ from sentinel.reports.figures.trend import find_durations, list_trends
 from sentinel.store import CheckView, Reader, unobserved_since
 from sentinel.web.document import STALE, describe_check, read_clock
 from sentinel.web.faults import faults_document
-from sentinel.web.views.ask import Ask, Leaf, find_text
+from sentinel.web.views.ask import Ask, Leaf, find_text, is_asked
 from sentinel.web.views.figures import show_rows
 from sentinel.web.views.history import WORDS, Whose, read_history
 from sentinel.web.views.known import Known
@@ -46,8 +46,8 @@ def list_checks(store: Reader, _known: Known, now: datetime, ask: Ask) -> Docume
         each
         for each in every
         if status in {"", each["status"]}
-        and component in {"", each["component"]}
-        and kind in {"", each["kind"]}
+        and is_asked(component, each["component"])
+        and is_asked(kind, each["kind"])
         and find_text(text, (each["name"], each["detail"], each["component"], each["kind"]))
     ]
     fitting.sort(key=lambda each: (_RANK[each["status"]], each["name"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from sentinel.core.quantity import format_bytes, format_duration
@@ -10,6 +11,7 @@ from sentinel.store import CheckView
 
 Document = dict[str, Any]
 MAX_ROWS = 200
+_INSTANT = ("_timestamp_seconds", "start_time_seconds")
 _SECONDS, _BYTES, _RATIO = ("_seconds", "seconds", "_wait"), ("_bytes", "bytes"), ("_ratio",)
 
 
@@ -44,7 +46,9 @@ def show_value(name: str, value: Any) -> str:
         return f"{value.get('total', 0):,} observed"
     if value is None or isinstance(value, bool | str):
         return "not measured" if value is None else str(value)
-    if name.endswith(_SECONDS) and 0 < value < 10**9 and "start_time" not in name:
+    if name.endswith(_INSTANT) and 10**9 < value < 10**10:
+        return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if name.endswith(_SECONDS) and value > 0:
         return format_duration(value)
     if name.endswith(_BYTES):
         return format_bytes(value)

@@ -13,7 +13,7 @@ from sentinel.core.foreign.visible import make_visible
 from sentinel.core.model import Incident, IncidentState
 from sentinel.store import Reader
 from sentinel.web.document import describe_incident, incident_document
-from sentinel.web.views.ask import Ask, Leaf, find_text
+from sentinel.web.views.ask import Ask, Leaf, find_text, is_asked
 from sentinel.web.views.known import Known
 
 Document = dict[str, Any]
@@ -43,7 +43,7 @@ def list_incidents(store: Reader, _known: Known, now: datetime, ask: Ask) -> Doc
     found = [
         each
         for each in read[:SEARCHED]
-        if component in {"", each.component}
+        if is_asked(component, each.component)
         and (state in {"", "open"} or each.state.value == state)
         and (since is None or (each.closed or now) >= since)
         and (until is None or each.opened <= until)

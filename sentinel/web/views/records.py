@@ -19,7 +19,7 @@ from sentinel.store.notices import (
 )
 from sentinel.web.notices import tell_matchers
 from sentinel.web.objectives import list_objectives
-from sentinel.web.views.ask import Ask, Leaf, find_text
+from sentinel.web.views.ask import Ask, Leaf, find_text, is_asked
 from sentinel.web.views.known import Known
 
 Document = dict[str, Any]
@@ -144,8 +144,8 @@ def read_audit(store: Reader, _known: Known, now: datetime, ask: Ask) -> Documen
     found = [
         each
         for each in rows
-        if actor in {"", each.actor}
-        and action in {"", each.action}
+        if is_asked(actor, each.actor)
+        and is_asked(action, each.action)
         and find_text(text, (each.actor, each.action, each.subject, each.detail))
     ]
     leaf = Leaf.read(ask, PER_PAGE, len(found))

@@ -51,7 +51,7 @@ class View:
 
         async def show(request: web.Request) -> web.StreamResponse:
             found = await self.ask(request)
-            query = f"?{request.query_string}" if request.query_string else ""
+            query = f"?{raw}" if (raw := request.rel_url.raw_query_string) else ""
             api = request.rel_url.raw_path.replace(
                 self.path.split("{")[0], self.api.split("{")[0], 1
             )
