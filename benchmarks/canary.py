@@ -128,7 +128,9 @@ def _describe(
         ping = Samples.of(peer)
         ratio = alone.median / ping.median
         value = f"{alone.median:.0f} µs, {ratio:.1f} of a PING in C"
-        report.add("sent → arrived, p50", value, alone.spread("µs", 0), f"≤ {RATIO}", ratio <= RATIO)
+        report.add(
+            "sent → arrived, p50", value, alone.spread("µs", 0), f"≤ {RATIO}", ratio <= RATIO
+        )
         report.add("PING of redis-benchmark, p50", f"{ping.median:.0f} µs", ping.spread("µs", 0))
     else:
         report.add("sent → arrived, p50", f"{alone.median:.0f} µs", alone.spread("µs", 0))
