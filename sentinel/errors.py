@@ -2,6 +2,7 @@
 
 SentinelError                    message, guidance, exit code
 ├── UsageError                   64  the command line is wrong
+│   └── UnknownName              64  it names what is not there
 ├── ConfigurationError           78  every problem at once, each with file, line, key and remedy
 ├── StateError                   78  the state folder or its database can't be used
 │   └── StateUnwritable          69  its disk is full, read-only, failing or blocked: that may pass
@@ -46,6 +47,10 @@ class UsageError(SentinelError):
     """The command line is wrong."""
 
     exit_code = 64
+
+
+class UnknownName(UsageError):
+    """The command line, or a request, names what is not there."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -190,6 +195,10 @@ class TargetRejected(TargetError):
 
     status = Status.DEGRADED
     fault = REJECTED
+
+
+class AskedToRest(TargetRejected):
+    """It has asked us to stay away for a time that is not over: nothing was sent."""
 
 
 class WrongTarget(TargetError):

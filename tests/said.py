@@ -22,6 +22,8 @@ GUIDES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "Makefi
 FOLDERS = ("docs", "runbooks", "checks", "dashboards", "sentinel")
 COMMENTED = {".yaml", ".yml", ".acl", ".sql", ".lua"}
 WHOLE = {".md", ".j2", ".js"}
+FOREIGN = {"uplot.js"}
+"""Files of others that are shipped as they are."""
 _FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _PARAGRAPH = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*|]|\d+\.) )")
@@ -50,7 +52,7 @@ def _list_paths() -> Iterator[Path]:
     yield from (ROOT / name for name in GUIDES)
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*")):
-            if "rules/tests" in str(path):
+            if "rules/tests" in str(path) or path.name in FOREIGN:
                 continue
             if path.is_file() and path.suffix in {".py", ".json", *COMMENTED, *WHOLE}:
                 yield path

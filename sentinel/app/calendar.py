@@ -32,7 +32,7 @@ from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.notifier import order_delivery
 from sentinel.engine.picture import Picture
 from sentinel.engine.recorder import Recorder
-from sentinel.engine.rollup import RollUps
+from sentinel.engine.rollup import LookDurations, RollUps
 from sentinel.errors import SentinelError, StateError
 from sentinel.metrics import Metrics
 from sentinel.probes import load_kinds
@@ -109,6 +109,7 @@ class Calendar:
     """Where the page is; "" without one."""
     _jobs: AsyncIOScheduler = field(init=False)
     _rolled: RollUps = field(init=False)
+    _lasted: LookDurations = field(init=False)
     _ahead: float = field(default_factory=_wall_ahead)
     """Seconds by which the wall clock is ahead of the uptime, at the last look."""
     _erase_from: float = float("-inf")
@@ -118,6 +119,7 @@ class Calendar:
         """Nothing is scheduled yet."""
         self._jobs = _Jobs(self.picture.metrics)
         self._rolled = RollUps(self.picture)
+        self._lasted = LookDurations(self.picture)
 
     def start(self) -> None:
         """Begin; the first reports and roll-ups come by themselves."""
@@ -209,8 +211,9 @@ class Calendar:
         return make_baseline(self.store, load_kinds(), self.utcnow())
 
     async def roll_up(self) -> None:
-        """Every total that has moved, for reports."""
-        await self.recorder.later(Changes(samples=self._rolled.take()))
+        """Every total that has moved, for reports; how long looks took, for the page."""
+        samples = [*self._rolled.take(), *self._lasted.take()]
+        await self.recorder.later(Changes(samples=samples))
 
     def end(self) -> Changes:
         """What is to be written before sentinel ends."""
@@ -308,8 +311,10 @@ class Calendar:
         await self.recorder.settle()
         if configuration.plan and kind in LOOKS_AT_EVIDENCE:
             await self.look()
-        request = make_request(
+        request = await asyncio.to_thread(  # a disk may hang
+            make_request,
             configuration,
+            configuration.state,
             incident=incident_id,
             next_update=self._next_report(kind),
         )

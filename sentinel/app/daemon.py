@@ -17,8 +17,10 @@ import structlog
 
 from sentinel.app.calendar import Calendar
 from sentinel.app.condition import show_condition
+from sentinel.app.desk import OrderDesk
 from sentinel.app.ending import Step, end_in_order
 from sentinel.app.enrolment import Enrolment
+from sentinel.app.exposure import follow_certificate, load_certificate, refuse_exposure
 from sentinel.app.following import FILES_KEY, Following
 from sentinel.app.housekeeping import BUSY, find_amnesia
 from sentinel.app.listening import listen
@@ -34,6 +36,7 @@ from sentinel.app.runbooks.bookcase import Bookcase
 from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
 from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.app.runbooks.places import describe_conditions
+from sentinel.app.runbooks.shown import make_known
 from sentinel.app.signs import SignsOfLife
 from sentinel.app.wiring import Clients, restraint_of
 from sentinel.config import Configuration
@@ -42,6 +45,7 @@ from sentinel.core.moment import read_moment, write_moment
 from sentinel.core.order import Answer, Order
 from sentinel.engine.aside import Aside
 from sentinel.engine.assembly import Engine, Surroundings, make_engine
+from sentinel.engine.breath import Breath
 from sentinel.engine.clock import SteadyClock
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.present import PresentReader
@@ -55,6 +59,7 @@ from sentinel.redaction import Redaction
 from sentinel.store import BEAT, HELD_KEY, OWN_KEY, Changes, Gap
 from sentinel.store.folder import FolderLock
 from sentinel.store.salvage import JOURNAL_LOST
+from sentinel.store.tokens import USED_KEY
 from sentinel.strict.attempt import REMEDY, describe_surprise
 from sentinel.web.page import OpenPage
 
@@ -80,6 +85,8 @@ class Daemon:
         self._signs = SignsOfLife(self.clock.moment)
         self.begin_anew: Callable[[], None] = lambda: None
         """What is done when a state can be read that could not when sentinel started."""
+        self.ask_reload: Callable[[], None] = lambda: None
+        """What is done when the page is told to have the configuration read anew."""
         self._halted = False
         self._page: OpenPage | None = None
         self._lock = FolderLock(configuration.state)
@@ -89,6 +96,8 @@ class Daemon:
     async def start(self) -> None:
         """Take the state folder, remember, listen, supervise, schedule. Raises SentinelError."""
         configuration = self.configuration
+        await beside(lambda: refuse_exposure(configuration))
+        certificate = await load_certificate(configuration.access)
         self.store = await own_store(self._lock)
         if beat := self.store.meta(BEAT):
             self.clock.resume(read_moment(beat))
@@ -110,7 +119,18 @@ class Daemon:
             utcnow,
             partial(self.engine.recorder.settle, counted=True),
             self.bookcase.text_of,
+            OrderDesk(self.store, configuration.state, self.ask_reload),
+            certificate,
+            make_known(lambda: self.configuration, self.bookcase, present),
+            self.engine.hub,
         )
+        self._page.used.update(json.loads(self.store.meta(USED_KEY) or "{}"))
+        if certificate is not None:
+            followed = certificate
+            self.upkeep.keep(
+                "certificate",
+                lambda: follow_certificate(followed, lambda: self.configuration.access),
+            )
         self.upkeep.keep("pause_guard", self.engine.guard.run)
         await self.enrolment.add_components(configuration.components)
         await self.enrolment.take_objectives(configuration.objectives)
@@ -268,10 +288,8 @@ class Daemon:
     def _ready(self) -> tuple[bool, str]:
         if not self.engine.recorder.writable:
             return False, f"the state can't be written: {self.engine.recorder.trouble}"
-        waiting = [
-            check.name for check, result, *_ in self.engine.picture.results() if result is None
-        ]
-        return not waiting, f"{len(waiting)} checks have no result yet" if waiting else "ready"
+        waiting = self.engine.picture.count_unseen()
+        return not waiting, f"{waiting} checks have no result yet" if waiting else "ready"
 
     # -- run --------------------------------------------------------------------------------------
 
@@ -307,10 +325,11 @@ class Daemon:
             HELD_KEY: json.dumps(self.engine.automation.conditions()),
             FILES_KEY: self.following.dump(),
             OWN_KEY: json.dumps(self.own_troubles.look()),
+            USED_KEY: json.dumps(self._page.used if self._page is not None else {}),
             **describe_conditions(self.bookcase.shelf),
         }
         changes = self.engine.objectives.settle()
-        changes.meta = self._signs.choose(words, self.engine.picture.looks())
+        changes.meta = self._signs.choose(words, self.engine.picture.looks)
         along = bool(changes.tallies)  # written with what the checks remember: the same pages
         changes.gaps = self.engine.guard.take_gaps()
         await self.engine.recorder.later(changes, along=along)
@@ -410,8 +429,10 @@ class Daemon:
         learn_secrets(fresh.secrets)
         await self.clients.follow(fresh.resources)
         self.configuration = replace(fresh, listen=old.listen, state=old.state)
+        breath = Breath()
         for name in differences.gone:
             await self.roster.remove(name)
+            await breath.draw()
         for name in differences.left:
             await self._release(name, gone=True)
         await self.enrolment.add_components(differences.joined)
@@ -430,6 +451,7 @@ class Daemon:
             if check.name in differences.other_kind:
                 await self.roster.remove(check.name)
             await self.engine.scheduler.remove(check.name)
+            await breath.draw()
         await self.enrolment.add_checks(differences.changed, self.configuration.components)
         await self.enrolment.reconsider_left(watched)
 

@@ -6,19 +6,27 @@ import errno
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 
+from sentinel.adapters.network.served_tls import ServedCertificate
 from sentinel.app.calendar import REPORTS
 from sentinel.config import Configuration
+from sentinel.core.access import AccessRules
 from sentinel.core.foreign.host import HostName
 from sentinel.errors import PortInUse
 from sentinel.metrics import Metrics
 from sentinel.store import Reader
+from sentinel.store.tokens import read_tokens
 from sentinel.web.app import make_app
+from sentinel.web.desk import Desk
+from sentinel.web.door import DoorGuard
 from sentinel.web.exposition import Settle, keep_nothing
 from sentinel.web.guard import listen_hosts
+from sentinel.web.live.channel import Feed
 from sentinel.web.page import OpenPage, open_page
 from sentinel.web.refusals import DoorRefusal
+from sentinel.web.views.known import NOTHING_KNOWN, Known
 
 _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
@@ -31,10 +39,16 @@ async def listen(
     utcnow: Callable[[], datetime],
     settle: Settle = keep_nothing,
     runbooks: Callable[[str], str | None] = lambda _name: None,
+    desk: Desk | None = None,
+    certificate: ServedCertificate | None = None,
+    known: Known = NOTHING_KNOWN,
+    feed: Feed | None = None,
 ) -> OpenPage:
     """Serve until the page is closed; ages are counted by `utcnow`, the clock of what is shown.
     `configuration` gives the one in force, `runbooks(name)` the text of one, `settle()` writes what
-    totals were counted. PortInUse when the address can't be had.
+    totals were counted, `known` is what the configuration tells, `feed` tells what changes.
+    PortInUse when the address can't be had. `desk` takes the orders of who may give them; with a
+    `certificate` the page is TLS.
     """
     sockets = bind(configuration())
     host, port = configuration().listen[0], sockets[0].getsockname()[1]
@@ -43,15 +57,27 @@ async def listen(
     def served() -> Sequence[HostName]:
         return (*own, *configuration().trusted_hosts)
 
+    exposed, encrypted = configuration().access.rules.exposed, certificate is not None
+
+    def rules() -> AccessRules:
+        """Address and TLS are those of the start: a reload moves neither."""
+        return replace(configuration().access.rules, exposed=exposed, encrypted=encrypted)
+
+    state = configuration().state
     application = make_app(
         store,
         metrics=metrics.pieces,
         ready=ready,
         now=utcnow,
         runbooks=runbooks,
-        reports=configuration().state / REPORTS,
+        reports=state / REPORTS,
         hosts=served,
         settle=settle,
+        rules=rules,
+        tokens=lambda: read_tokens(state),
+        desk=desk,
+        feed=feed,
+        known=known,
     )
     for why in DoorRefusal:  # at zero, so that `rate()` sees the first one
         metrics.page_refused.labels(why.value)
@@ -61,6 +87,10 @@ async def listen(
         sockets,
         count=lambda why: metrics.page_refused.labels(why).inc(),
         raised=metrics.swallowed.labels("page").inc,
+        guard=DoorGuard(
+            lambda: None if certificate is None else certificate.context,
+            lambda address: rules().may_connect(address),
+        ),
     )
 
 

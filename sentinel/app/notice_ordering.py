@@ -1,5 +1,5 @@
 """What people order about notices: acknowledge, silence, maintenance, a test of a channel. Each stands
-in the audit log before its effect.
+in the audit log before its effect, and again when it was not done.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from sentinel.app.notifying import try_channel
-from sentinel.app.ordering import give_order
+from sentinel.app.ordering import follow_order, give_order
 from sentinel.app.presence import is_running
 from sentinel.clock import utcnow
 from sentinel.config import Configuration
 from sentinel.core.model import IncidentState
 from sentinel.core.notice import LABELS
 from sentinel.core.order import Answer, OrderKind
-from sentinel.errors import NoDaemon, UsageError
+from sentinel.errors import NoDaemon, UnknownName, UsageError
 from sentinel.store import Store
 from sentinel.store.notices import read_channels, read_maintenance, read_silences
 from sentinel.strict.explain import unknown_message
@@ -29,10 +29,11 @@ async def acknowledge(store: Store, incident_id: str, by: str, reason: str) -> A
     incident = store.incident(incident_id)
     if incident is None or incident.state is IncidentState.CLOSED:
         text = f"there is no open incident {incident_id!r}"
-        raise UsageError(text, "`sentinel incident list --open` lists them")
+        raise UnknownName(text, "`sentinel incident list --open` lists them")
     store.add_audit(utcnow(), by, "acknowledge", incident_id, reason)
     payload = {"by": by, "reason": reason}
-    return await give_order(store, OrderKind.ACKNOWLEDGE, incident_id, payload)
+    order = give_order(store, OrderKind.ACKNOWLEDGE, incident_id, payload)
+    return await follow_order(store, by, "acknowledge", incident_id, order)
 
 
 async def add_silence(
@@ -51,15 +52,17 @@ async def add_silence(
         "by": by,
         "reason": reason,
     }
-    return await give_order(store, OrderKind.SILENCE, name, payload)
+    order = give_order(store, OrderKind.SILENCE, name, payload)
+    return await follow_order(store, by, "silence", shown, order)
 
 
 async def end_silence(store: Store, name: str, by: str) -> Answer:
     """What it held back and still stands is told now."""
     if name not in {each.id for each in read_silences(store)}:
-        raise UsageError(f"there is no silence {name!r}", "`sentinel silence list` lists them")
+        raise UnknownName(f"there is no silence {name!r}", "`sentinel silence list` lists them")
     store.add_audit(utcnow(), by, "end silence", name, "")
-    return await give_order(store, OrderKind.SILENCE, name, {"action": "end"})
+    order = give_order(store, OrderKind.SILENCE, name, {"action": "end"})
+    return await follow_order(store, by, "end silence", name, order)
 
 
 async def add_window(
@@ -71,25 +74,28 @@ async def add_window(
     known = [each.name for each in store.components()]
     for pattern in components:
         if not any(fnmatchcase(each, pattern) for each in known):
-            raise UsageError(*unknown_message("component", pattern, known))
+            raise UnknownName(*unknown_message("component", pattern, known))
     name = name or f"m-{utcnow():%Y%m%dT%H%M%S}"
-    store.add_audit(utcnow(), by, "maintenance", " ".join(components), reason)
+    shown = " ".join(components)
+    store.add_audit(utcnow(), by, "maintenance", shown, reason)
     payload = {
         "components": list(components),
         "seconds": _bounded(seconds),
         "by": by,
         "reason": reason,
     }
-    return await give_order(store, OrderKind.MAINTENANCE, name, payload)
+    order = give_order(store, OrderKind.MAINTENANCE, name, payload)
+    return await follow_order(store, by, "maintenance", shown, order)
 
 
 async def end_window(store: Store, name: str, by: str) -> Answer:
     """People are done earlier."""
     if name not in {each.window for each in read_maintenance(store) if each.ended is None}:
         text = f"there is no window {name!r} that is on"
-        raise UsageError(text, "`sentinel maintenance list` lists them")
+        raise UnknownName(text, "`sentinel maintenance list` lists them")
     store.add_audit(utcnow(), by, "end maintenance", name, "")
-    return await give_order(store, OrderKind.MAINTENANCE, name, {"action": "end"})
+    order = give_order(store, OrderKind.MAINTENANCE, name, {"action": "end"})
+    return await follow_order(store, by, "end maintenance", name, order)
 
 
 async def send_test(configuration: Configuration | None, store: Store | None, name: str) -> Answer:

@@ -121,7 +121,8 @@ def make_notifying(
     is_well: Callable[[], bool],
 ) -> Notifying:
     """Wire it; nothing runs yet. `orders` are those that concern no notices."""
-    notifier = Notifier(store, engine.recorder, metrics, engine.picture, utcnow)
+    watched = engine.journal.is_watched
+    notifier = Notifier(store, engine.recorder, metrics, engine.picture, utcnow, watched)
     engine.objectives.heed(notifier.list_maintenance)
     more = notice_orders(engine, notifier, configuration, utcnow, url, aside)
     dispatcher = Dispatcher(

@@ -29,7 +29,7 @@ from sentinel.core.order import Answer, AnswerWord, Order, OrderKind
 from sentinel.core.quantity import format_names
 from sentinel.engine.conductor import PROGRESS
 from sentinel.engine.requests import describe_budget
-from sentinel.errors import NoDaemon, StateError, StateUnwritable, UsageError
+from sentinel.errors import NoDaemon, StateError, StateUnwritable, UnknownName, UsageError
 from sentinel.store import HALT_FILE, CheckView, Store
 from sentinel.store.folder import prepare_folder
 from sentinel.strict.file import open_at_once
@@ -38,6 +38,7 @@ PATIENCE = 60.0
 RUNBOOK_PATIENCE = 3600.0
 """Longer than the deadline of any step: that one counts."""
 MOVE_PATIENCE = 3600.0
+WITHOUT_A_FILE = "kill -USR1 the daemon: that halts it without a file"
 MEANT_NOW = frozenset({OrderKind.RESTART, OrderKind.MOVE, OrderKind.RELOAD, OrderKind.RESET})
 
 
@@ -110,41 +111,41 @@ def _audit_outcome(store: Store, by: str, action: str, subject: str, why: str) -
         store.add_audit(utcnow(), by, action, subject, why)
 
 
-def halt(folder: Path, reason: str) -> str:
+def halt(folder: Path, reason: str, by: str = "") -> str:
     """The kill switch: works without a daemon, and with one that hangs. In force is what counts:
     a full disk may refuse the reason, or its row in the audit log, and the file is there.
     """
+    who = by or actor()
     try:
         prepare_folder(folder)
-    except StateError:
+    except StateError as error:
         if not is_halted(folder):
-            raise
+            remedy = f"{error.guidance}; meanwhile {WITHOUT_A_FILE}"
+            raise type(error)(error.message, remedy) from error
     try:
         with open(folder / HALT_FILE, "w", opener=open_at_once) as file:
-            file.write(f"{utcnow().isoformat()} {actor()}: {reason}\n")
+            file.write(f"{utcnow().isoformat()} {who}: {reason}\n")
     except OSError as error:
         if not is_halted(folder):
-            raise _unusable(
-                folder, "written", error, "kill -USR1 the daemon: that halts it without a file"
-            ) from error
+            raise _unusable(folder, "written", error, WITHOUT_A_FILE) from error
     done = (
         f"halted: no automatic action while {folder / HALT_FILE} exists; `sentinel resume` ends it"
     )
     try:
-        open_store(folder).add_audit(utcnow(), actor(), "halt", "", reason)
+        open_store(folder).add_audit(utcnow(), who, "halt", "", reason)
     except StateError as error:
         return f"{done}; it is not in the audit log: {error.message}"
     return done
 
 
-def resume(folder: Path, reason: str) -> str:
+def resume(folder: Path, reason: str, by: str = "") -> str:
     """Allow automatic actions again. A disk that takes nothing refuses the row of the audit log, and
     an order; the file is gone, and nothing is done before the disk takes something.
     """
     was, now, untold = is_halted(folder), utcnow(), ""
     try:
         store = open_store(folder)
-        store.add_audit(now, actor(), "resume", "", reason)
+        store.add_audit(now, by or actor(), "resume", "", reason)
     except StateUnwritable as error:
         untold = error.message
     try:
@@ -272,7 +273,7 @@ async def accept_lost(
 def _refuse_unknown(store: Store, component: str) -> None:
     known = [view.name for view in store.components()]
     if component not in known:
-        raise UsageError(f"there is no component {component!r}", f"known: {', '.join(known)}")
+        raise UnknownName(f"there is no component {component!r}", f"known: {', '.join(known)}")
 
 
 async def move_platform(
@@ -281,18 +282,20 @@ async def move_platform(
     component: str,
     reason: str,
     show: Callable[[Sequence[Mapping[str, str]]], None],
+    by: str = "",
 ) -> Answer:
     """`start`, `stop` or `restart` one component or, with "", all, through the daemon; `show` gets
     the steps so far.
     """
     if component:
         _refuse_unknown(store, component)
-    store.add_audit(utcnow(), actor(), action, component or "everything", reason)
+    who = by or actor()
+    store.add_audit(utcnow(), who, action, component or "everything", reason)
     key = f"move/{component}/{utcnow().isoformat()}"
     payload = {"action": action, "reason": reason}
     given = give_order(store, OrderKind.MOVE, component, payload, MOVE_PATIENCE, key)
     whom = component or "everything"
-    order = asyncio.create_task(follow_order(store, actor(), action, whom, given))
+    order = asyncio.create_task(follow_order(store, who, action, whom, given))
     while not order.done():
         await asyncio.wait([order], timeout=0.2)
         progress = json.loads(store.meta(PROGRESS) or "{}")
@@ -301,11 +304,12 @@ async def move_platform(
     return order.result()
 
 
-async def close_breaker(store: Store, reason: str) -> Answer:
+async def close_breaker(store: Store, reason: str, by: str = "") -> Answer:
     """Let automation act again."""
-    store.add_audit(utcnow(), actor(), "close breaker", "", reason)
+    who = by or actor()
+    store.add_audit(utcnow(), who, "close breaker", "", reason)
     order = give_order(store, OrderKind.BREAKER, "automation", {"reason": reason})
-    return await follow_order(store, actor(), "close breaker", "", order)
+    return await follow_order(store, who, "close breaker", "", order)
 
 
 async def run_check(

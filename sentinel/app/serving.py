@@ -49,6 +49,7 @@ async def serve(
         return
     daemon = Daemon(replace(configuration, state=state) if state else configuration)
     signals.halt_at_once = daemon.halt
+    daemon.ask_reload = signals.reload.set
     asyncio.get_running_loop().set_exception_handler(
         lambda _loop, context: _note_stray(daemon, context)
     )

@@ -71,6 +71,7 @@ TOPICS = {
     "runbook": "list, show, run or resume a runbook",
     "breaker": "the breaker of automation",
     "clean": "housekeeping: list the chores, plan one, apply a plan",
+    "token": "who may read the page from elsewhere, and who may act on it: add one, list, revoke",
     "audit": "who did what: list it, or prove that it is whole",
     "state": "the state on disk: what is wrong with it, and that it counts all the same",
 }
@@ -446,6 +447,31 @@ COMMANDS = (
         Argument("--reason", type=one_line, default="", help="goes into the audit log"),
     ),
     # -- clean, and who did what --
+    Command(
+        "token add",
+        "tokens.token_add",
+        "make a token for the page and its API; its secret is shown once",
+        Argument("name", help="whose it is, such as prometheus: it stands in the audit log"),
+        Argument(
+            "--scope",
+            required=True,
+            choices=("read", "ack", "act", "admin"),
+            help="what it is for; each covers those before it",
+        ),
+        Argument(
+            "--for",
+            dest="length",
+            metavar="TIME",
+            help="how long it counts, such as 90d (for ever)",
+        ),
+    ),
+    Command("token list", "tokens.token_list", "list the tokens, and when each was used last"),
+    Command(
+        "token revoke",
+        "tokens.token_revoke",
+        "take a token away: within a second nobody enters with it",
+        _NAME,
+    ),
     Command("clean list", "cleaning.clean_list", "list the chores, and how each ran last"),
     Command(
         "clean kinds",

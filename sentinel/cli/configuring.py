@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from sentinel.app.exposure import find_exposure
 from sentinel.app.runbooks.places import check_runbooks
 from sentinel.cli.columns import Columns, Line, show
 from sentinel.cli.manual import options_table, to_rows
@@ -59,7 +60,7 @@ def _count(number: int, plural: str) -> str:
 def _load_faultless(path: Path) -> Configuration:
     """Stricter than what a daemon starts with: what has lapsed is refused, too."""
     configuration = load(path)
-    problems = list(configuration.lapsed)
+    problems = [*configuration.lapsed, *find_exposure(configuration, configuration.state)]
     try:
         check_runbooks(configuration)
     except ConfigurationError as error:

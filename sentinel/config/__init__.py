@@ -2,6 +2,6 @@
 
 from sentinel.config.load import load, shipped_folder
 from sentinel.config.model import Overrides
-from sentinel.config.value import Configuration, Resource
+from sentinel.config.value import Configuration, PageAccess, Resource
 
-__all__ = ["Configuration", "Overrides", "Resource", "load", "shipped_folder"]
+__all__ = ["Configuration", "Overrides", "PageAccess", "Resource", "load", "shipped_folder"]

@@ -21,6 +21,7 @@ from sentinel.config.value import (
     Configuration,
     Diagnosing,
     NoticeSetup,
+    PageAccess,
     Resource,
     ScheduledReport,
 )
@@ -123,6 +124,7 @@ def make_configuration(
     links: AlertLinks,
     listen: tuple[str, int],
     trusted: tuple[HostName, ...],
+    access: PageAccess,
     plan: Plan,
 ) -> Configuration:
     """Everything that was read, as one value. The environment's word comes before the file's."""
@@ -159,6 +161,7 @@ def make_configuration(
         folder=written.path,
         listen_place=str(written.at("listen")),
         trusted_hosts=trusted,
+        access=access,
         chores=chores,
         notices=notices,
         objectives=objectives,

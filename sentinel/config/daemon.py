@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from sentinel.config.access import find_page_host, note_listen
 from sentinel.config.calendar import is_on_calendar
 from sentinel.config.model import Overrides, PlatformSettings
 from sentinel.config.value import AlertLinks
 from sentinel.config.written import Written
-from sentinel.core.foreign.host import HostName, NoHost, read_host
+from sentinel.core.foreign.host import HostName, NoHost, is_unspecified, read_host
 from sentinel.reports import load_reports
 from sentinel.strict.file import UnreadableFile, find_file, show_path
 
@@ -29,26 +30,15 @@ def read_listen(written: Written, settings: PlatformSettings) -> tuple[str, int]
         host = HostName("", 0)
     if host.port is not None or not (port.isascii() and port.isdigit()) or int(port[:6]) > 65535:
         message = f"{address!r} is no address to listen on"
-        _note_listen(written, message, "write host:port, such as 127.0.0.1:9130")
+        note_listen(written, message, "write host:port, such as 127.0.0.1:9130")
         return DEFAULT_LISTEN
-    if not _is_loopback(host.name):
-        message = (
-            f"{host.name} is not loopback, and sentinel has no TLS and no authentication of its own"
-        )
-        remedy = "listen on 127.0.0.1 and put a proxy with TLS and authentication before it"
-        _note_listen(written, message, remedy)
     return host.name, int(port)
 
 
-def _is_loopback(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
-
-
 def read_trusted_hosts(written: Written, settings: PlatformSettings) -> tuple[HostName, ...]:
-    """The names under which a proxy serves the page, each in its one spelling."""
+    """The names under which people open the page, each in its one spelling: also that of
+    `page_address`.
+    """
     found: dict[HostName, int] = {}
     for i, text in enumerate(settings.trusted_hosts):
         place = written.at("trusted_hosts", i)
@@ -57,26 +47,14 @@ def read_trusted_hosts(written: Written, settings: PlatformSettings) -> tuple[Ho
         except NoHost as error:
             place.note(f"{text!r} {error.message}", error.remedy)
             continue
-        if _is_unspecified(host.name):
+        if is_unspecified(host.name):
             place.note(f"{text!r} names no host", "write the name that people open")
         elif host in found:
             place.note(f"{text!r} is given twice", "keep one of them")
         found.setdefault(host, i)
+    with suppress(NoHost):  # what is wrong with that address is said at its own line
+        found.setdefault(read_host(find_page_host(settings)), -1)
     return tuple(found)
-
-
-def _is_unspecified(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_unspecified
-    except ValueError:
-        return False
-
-
-def _note_listen(written: Written, message: str, remedy: str) -> None:
-    if written.environment.get("SENTINEL_LISTEN"):
-        written.note("environment", message, remedy, key="SENTINEL_LISTEN")
-    else:
-        written.at("listen").note(message, remedy)
 
 
 def read_overrides(written: Written) -> Overrides:
@@ -90,7 +68,9 @@ def read_overrides(written: Written) -> Overrides:
         return Overrides.model_construct()
 
 
-def read_links(written: Written, settings: PlatformSettings, listen: tuple[str, int]) -> AlertLinks:
+def read_links(
+    written: Written, settings: PlatformSettings, listen: tuple[str, int], *, encrypted: bool
+) -> AlertLinks:
     """Addresses for alerts; where none of runbooks is given, they are on our own page."""
     links = settings.links
     for key in ("runbooks", "dashboards"):
@@ -99,7 +79,8 @@ def read_links(written: Written, settings: PlatformSettings, listen: tuple[str, 
             message = f"{address[:60]!r} is no address of a page"
             written.at("links", key).note(message, "write http://… or https://…")
     host, port = listen
-    own = settings.page_address or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    scheme = "https" if encrypted else "http"
+    own = settings.page_address or f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     runbooks = links.runbooks or f"{own.rstrip('/')}/runbooks"
     return AlertLinks(runbooks.rstrip("/"), links.dashboards.rstrip("/"))
 

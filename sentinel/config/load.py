@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sentinel.clock import utcnow
+from sentinel.config.access import read_access
 from sentinel.config.budget import share_budgets
 from sentinel.config.build import make_configuration
 from sentinel.config.check import CheckReader
@@ -82,7 +83,8 @@ def _load(written: Written) -> Configuration:
     listen = read_listen(written, settings)
     trusted = read_trusted_hosts(written, settings)
     overrides = read_overrides(written)
-    links = read_links(written, settings, listen)
+    access = read_access(written, settings, listen)
+    links = read_links(written, settings, listen, encrypted=access.rules.encrypted)
     written.raise_problems()
     return make_configuration(
         written,
@@ -97,5 +99,6 @@ def _load(written: Written) -> Configuration:
         links,
         listen,
         trusted,
+        access,
         plan,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr
@@ -36,6 +37,14 @@ def _finite(number: float) -> float:
     return number
 
 
+def _header_name(name: str) -> str:
+    if _TOKEN.fullmatch(name) is None or name.lower() in _TAKEN:
+        raise refusal("is no header that can name a user", "write the one that your proxy sets")
+    return name
+
+
+_TOKEN = re.compile(r"[A-Za-z0-9-]{1,60}", re.ASCII)
+_TAKEN = {"authorization", "cookie", "host", "origin", "content-length", "transfer-encoding"}
 FINEST = 1e-9
 """A budget, or a target, of less than one in a billion events is as good as none."""
 
@@ -385,18 +394,50 @@ class CheckSettings(Strict):
     )
 
 
+class AccessSettings(Strict):
+    """Who may read the page, and who may act on it."""
+
+    certificate_file: str | None = Field(
+        None,
+        description="certificate of the page and those of its issuers, as PEM; read anew when it changes",
+        examples=["/etc/sentinel/page.pem"],
+    )
+    key_file: str | None = Field(
+        None, description="its key, as PEM, if not in the same file; for its owner only"
+    )
+    loopback_scope: Literal["open", "read", "ack", "act", "admin"] = Field(
+        "read",
+        description="what somebody on this machine may do without a token, where `listen` is loopback; open: nothing",
+    )
+    user_header: Annotated[str, AfterValidator(_header_name)] = Field(
+        "X-Forwarded-User",
+        description="header in which a trusted proxy names the user: into the audit log",
+    )
+    user_scope: Literal["read", "ack", "act", "admin"] = Field(
+        "read", description="what a user may do whom a trusted proxy names"
+    )
+
+
 class PlatformSettings(Strict):
     """Every key outside of checks."""
 
     platform: str = Field("platform", description="name of the platform: on the page, in reports")
     listen: str = Field(
         "127.0.0.1:9130",
-        description="address of the page, the API and /metrics: loopback only",
+        description="address of the page, the API and /metrics; beyond loopback only with TLS, or a proxy, and tokens",
         examples=["127.0.0.1:9130"],
     )
     trusted_hosts: list[str] = Field(
         default_factory=list,
         description="names under which a proxy that keeps Host serves the page: name or name:port",
+    )
+    trusted_proxies: list[str] = Field(
+        default_factory=list,
+        description="addresses or networks of proxies that say who the user is, and may do so without TLS",
+        examples=["[10.1.0.7]"],
+    )
+    access: AccessSettings = Field(
+        AccessSettings(), description="who may read the page, and who may act on it"
     )
     state: str = Field("./var", description="folder of the state", examples=["./var"])
     resources: dict[Name, ResourceSettings] = Field(

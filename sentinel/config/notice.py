@@ -4,6 +4,7 @@ is used given.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, time
 from typing import Any
@@ -38,6 +39,8 @@ LOG = "log"
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _FILE = "_file"
 _WILD = frozenset("*?[")
+_PAGE = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+"""Links are written behind it."""
 _IN_THE_OPEN = (
     "is a secret, and stands in the file",
     'write "${VARIABLE}", or name a file of mode 600',
@@ -66,8 +69,9 @@ def read_notices(written: Written, settings: PlatformSettings) -> NoticeSetup:
 
 def _read_page(written: Written, settings: PlatformSettings) -> str:
     page = settings.page_address
-    if page and not page.startswith(("http://", "https://")):
-        written.at("page_address").note(f"{page!r} is no web address", "write https://host/")
+    if page and _PAGE.fullmatch(page) is None:
+        remedy = "write https://host/, without user, query and fragment"
+        written.at("page_address").note(f"{page[:60]!r} is no web address", remedy)
     return page
 
 

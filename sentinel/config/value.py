@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from sentinel.core.access import AccessRules
 from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.foreign.host import HostName
 from sentinel.core.model import Check, Component
@@ -85,6 +86,17 @@ class NoticeSetup:
 
 
 @dataclass(frozen=True, slots=True)
+class PageAccess:
+    """Who may read the page, and the files that make it TLS."""
+
+    rules: AccessRules = field(default_factory=AccessRules)
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    place: str = ""
+    """Where `access:` stands."""
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """Everything that was configured, checked as a whole. `components` come in dependency order."""
 
@@ -106,6 +118,7 @@ class Configuration:
     folder: Path
     listen_place: str = ""
     trusted_hosts: tuple[HostName, ...] = ()
+    access: PageAccess = field(default_factory=PageAccess)
     standstill: float = 30.0
     limits: ActionLimits = field(default_factory=ActionLimits)
     brake: BrakePolicy = field(default_factory=BrakePolicy)

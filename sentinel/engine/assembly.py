@@ -128,7 +128,7 @@ def make_engine(given: Surroundings) -> Engine:
     """Make the parts in the order in which they need each other; nothing runs yet."""
     clock, metrics, ground = given.clock, given.metrics, _lay_ground(given)
     circumstances = _make_circumstances(given, ground)
-    views = Views(ground.picture, circumstances, given.runbooks, given.scrub)
+    views = Views(ground.picture, circumstances, given.runbooks, given.scrub, given.clock.monotonic)
     incidents = _make_incidents(given, ground, circumstances, views)
     objectives = Objectives(metrics, clock.utcnow, clock.monotonic)
     pipeline = _make_pipeline(given, ground, incidents, objectives, views)

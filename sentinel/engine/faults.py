@@ -23,7 +23,7 @@ from sentinel.core.fault import (
 from sentinel.core.fault import loss as loss_core
 from sentinel.core.fault.loss import LossRules
 from sentinel.core.model import Finding
-from sentinel.engine.picture import WatchedCheck, rank_severity
+from sentinel.engine.picture import NOTHING_MOVED, WatchedCheck, rank_severity
 from sentinel.metrics import Metrics
 from sentinel.store import Changes
 from sentinel.store.document import clean_text
@@ -49,6 +49,9 @@ class Faults:
 
         What a run could not look at stays as it is: nobody has seen that it is over.
         """
+        if not (finding.faults or watched.standing or watched.cut or any(watched.beyond)):
+            watched.moved, watched.verdict = NOTHING_MOVED, finding.status
+            return finding
         finding = put_worst_first(finding, watched.kind.fault_kinds)
         rules = _loss_rules(watched)
         named = [self._name(fault) for fault in finding.faults]

@@ -9,8 +9,10 @@ from pathlib import Path
 
 PATIENCE = 0.2
 """Seconds that a look may take; then nobody knows, which counts as halted."""
-YOUNG = 0.25
-"""Seconds for which an answer serves who only shows it, or is asked again before the act."""
+YOUNG, OLD = 0.25, 1.0
+"""Seconds for which an answer serves who only shows it, or is asked again before the act: when it is
+no longer young the next one is on its way, and when it is old nobody knows.
+"""
 
 
 @dataclass(slots=True)
@@ -23,17 +25,17 @@ class HaltFile:
 
     def is_there(self, path: Path, *, now: bool) -> bool:
         """Anything but a certain "no such file" counts as there. `now`: as it is in this moment."""
-        asked = time.monotonic()
-        if not now and asked - self._answer[0] < YOUNG:
-            return self._answer[1]
-        patience = 0.0
-        if self._looking is None or not self._looking.is_alive():
-            self._looking = threading.Thread(
-                target=self._look, args=(path,), name="halt", daemon=True
-            )
-            self._looking.start()
-            patience = PATIENCE
-        self._looking.join(patience)
+        asked, (at, found) = time.monotonic(), self._answer
+        if not now and asked - at < YOUNG:
+            return found
+        looking, patience = self._looking, 0.0
+        if looking is None or not looking.is_alive():
+            looking = threading.Thread(target=self._look, args=(path,), name="halt", daemon=True)
+            self._looking, patience = looking, PATIENCE
+            looking.start()
+        if not now and asked - at < OLD:
+            return found
+        looking.join(patience)
         at, found = self._answer
         return found if at >= asked else True
 

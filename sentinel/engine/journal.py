@@ -83,6 +83,11 @@ class Journal:
         mine = (a for a in self._attempts.get(incident.component, ()) if a.incident == incident.id)
         return sorted(mine, key=lambda attempt: attempt.n)
 
+    def is_watched(self, incident: Incident) -> bool:
+        """Whether nobody knows yet whether the latest restart in an incident holds."""
+        latest = self.of_incident(incident)[-1:]
+        return any(not each.verdict and each.outcome != "failed" for each in latest)
+
     def recent(self) -> list[Recent]:
         """Every automatic action upon any component, with its age."""
         now = self.moment()

@@ -106,6 +106,8 @@ class Notifier:
     metrics: Metrics
     picture: Picture
     utcnow: Callable[[], datetime]
+    is_tried: Callable[[Incident], bool] = lambda _incident: False
+    """Whether it is watched whether a restart of sentinel's own holds."""
     rules: NoticeRules = field(default_factory=NoticeRules)
     state: NoticeState = field(default_factory=NoticeState)
     silences: tuple[Silence, ...] = ()
@@ -305,6 +307,7 @@ class Notifier:
             needed_by=self._count_dependents(name),
             seen=incident.last_unhealthy,
             over=incident.recovered is not None or incident.settled is not None,
+            tried=self.is_tried(incident),
         )
 
     def _count_effects(self) -> None:

@@ -60,8 +60,11 @@ class PauseGuard:
     def paused(self, since: float) -> float:
         """Seconds of noticeable standstill since a monotonic instant, the present gap included."""
         now = self.monotonic()
+        stands = now - self._last - BEAT > NOTICEABLE
+        if not stands and (not self._gaps or self._gaps[-1][1] <= since):
+            return 0.0  # asked after every run, and mostly so
         gaps = list(self._gaps)
-        if now - self._last - BEAT > NOTICEABLE:
+        if stands:
             gaps.append((self._last, now))
         return sum(max(0.0, ended - max(began, since)) for began, ended in gaps)
 

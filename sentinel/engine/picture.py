@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from sentinel.core.component import dependencies
@@ -45,6 +46,7 @@ CheckState = tuple[Check, Result | None, Finding | None, Status, int]
 SEVERITIES = tuple(Severity)
 NOTHING_MOVED = FaultStep()
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
+NO_COUNTS: FaultCounts = ({}, {})
 
 
 @dataclass(slots=True)
@@ -68,7 +70,7 @@ class WatchedCheck:
     """What that look changed."""
     cut: int = 0
     """Subjects with faults that are more than can be kept one by one."""
-    beyond: FaultCounts = ({}, {})
+    beyond: FaultCounts = NO_COUNTS
     """How many of those each fault has: that count, and that somebody accepted."""
     newcomer: bool = False
     """Whether it came while its component was sick already: how it was before, nobody knows."""
@@ -103,10 +105,17 @@ class WatchedCheck:
     @property
     def shown(self) -> Status:
         """What is believed of it, and what was lost before: no repair has undone that."""
-        return worst([self.health.shown, self.lost])
+        believed = self.health.shown
+        return worst([believed, self.lost]) if self.standing else believed
 
-    def count_faults(self) -> tuple[dict[str, int], dict[str, int]]:
+    def freeze(self) -> WatchedCheck:
+        """As it is now, for whoever reads it later, or in another thread."""
+        return WatchedCheck(*_FIELDS(self))
+
+    def count_faults(self) -> FaultCounts:
         """How many subjects have each fault: those that count, and those that are accepted."""
+        if not (self.standing or any(self.beyond)):
+            return NO_COUNTS
         accepted = Counter(each.fault.key for each in self.standing if each.accepted is not None)
         counting = Counter(each.fault.key for each in self.counting)
         counting.update(self.beyond[0])
@@ -153,6 +162,9 @@ class WatchedCheck:
         """Whether a verdict taken after an instant is bad."""
         result = self.result
         return bool(result and result.started >= instant and self.verdict in BAD)
+
+
+_FIELDS = attrgetter(*(each.name for each in fields(WatchedCheck)))
 
 
 def remember(watched: WatchedCheck) -> dict[str, Any]:
@@ -272,9 +284,8 @@ class Picture:
     def remove_check(self, name: str) -> None:
         """Forget a check that the configuration no longer has."""
         watched = self._checks.pop(name, None)
-        for mine in self._of_component.values():
-            mine.pop(name, None)
         if watched is not None:
+            self._of_component[watched.check.component].pop(name, None)
             self.metrics.remove_check(name)
 
     # -- what changes -----------------------------------------------------------------------------
@@ -391,8 +402,11 @@ class Picture:
 
     def find_worst_check(self, component: str) -> WatchedCheck | None:
         """The worst check of a component among those that have a finding."""
-        mine = [watched for watched in self.of(component) if watched.finding]
-        return max(mine, key=lambda watched: watched.shown.rank) if mine else None
+        found, rank = None, -1
+        for watched in self._of_component.get(component, {}).values():
+            if watched.finding is not None and watched.shown.rank > rank:
+                found, rank = watched, watched.shown.rank
+        return found
 
     def find_faults(self, component: str) -> list[tuple[WatchedCheck, Fault]]:
         """The faults of a component that count, of checks that are believed to be bad: what is now
@@ -400,7 +414,8 @@ class Picture:
         """
         faults = [
             (watched, each.fault)
-            for watched in self.of(component)
+            for watched in self._of_component.get(component, {}).values()
+            if watched.standing
             for each in watched.counting
             if watched.health.shown in BAD or each.fault.loss is not None
         ]
@@ -467,6 +482,10 @@ class Picture:
     def watched(self) -> list[WatchedCheck]:
         """Everything that is known of each check."""
         return list(self._checks.values())
+
+    def count_unseen(self) -> int:
+        """Checks without a result yet."""
+        return sum(watched.result is None for watched in self._checks.values())
 
     def has_told(self, section: Section) -> bool:
         """Whether every check that may name figures of a section one by one has done so."""

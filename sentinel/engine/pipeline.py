@@ -13,7 +13,7 @@ from typing import Any
 from sentinel.core.component import health as health_core
 from sentinel.core.fault import Acceptance, Fault, Status, headline, sort_faults, worst
 from sentinel.core.fault.loss import describe_extent, find_acceptable
-from sentinel.core.model import Finding, RestartPolicy, Result, Row, Transition
+from sentinel.core.model import Finding, HealthPolicy, RestartPolicy, Result, Row, Transition
 from sentinel.core.order import Answer
 from sentinel.engine.faults import Faults
 from sentinel.engine.incidents import Incidents
@@ -24,7 +24,7 @@ from sentinel.engine.picture import Picture, WatchedCheck, remember
 from sentinel.engine.recorder import Recorder
 from sentinel.engine.views import Views
 from sentinel.metrics import Metrics
-from sentinel.store import PLEDGE, Changes, CheckView, ComponentView
+from sentinel.store import OWN_ACTOR, PLEDGE, AuditLine, Changes, CheckView, ComponentView
 from sentinel.store.document import write
 
 
@@ -49,10 +49,13 @@ class Pipeline:
         if watched is None:
             return False
         now = self.utcnow()
-        result = replace(result, finding=self._hide_in_labels(result.finding))
+        finding = self._hide_in_labels(result.finding)
+        if finding is not result.finding:
+            result = replace(result, finding=finding)
         changes, before = Changes(gaps=self.guard.take_gaps()), watched.shown
         watched.at = now
         self._record(watched, result)
+        self._note(result, changes)
         self._measure(watched, result, changes)
         self._judge_health(watched, result, now)
         self.objectives.take(watched, result)
@@ -62,11 +65,14 @@ class Pipeline:
 
     def _hide_in_labels(self, finding: Finding) -> Finding:
         """Names come from the platform, and become labels of metrics and rows of views."""
-        rows = [
-            Row({label: str(self.scrub(name)) for label, name in row.labels.items()}, row.values)
+        hidden = [
+            {label: str(self.scrub(name)) for label, name in row.labels.items()}
             for row in finding.rows
         ]
-        return replace(finding, rows=rows)
+        if all(row.labels == labels for row, labels in zip(finding.rows, hidden, strict=True)):
+            return finding
+        known = zip(finding.rows, hidden, strict=True)
+        return replace(finding, rows=[Row(labels, row.values) for row, labels in known])
 
     async def accept(self, name: str, word: Acceptance, expects: str) -> Answer:
         """Somebody accepts by hand what a check found lost. `expects` is what they saw of it
@@ -121,7 +127,7 @@ class Pipeline:
         """What says the same as before, with other figures."""
         for view in components:
             await self.recorder.hold((ComponentView, view.name), partial(_make_changes, view))
-        shown = replace(watched)  # as it is now: it becomes rows later, and in another thread
+        shown = watched.freeze()  # it becomes rows later, and in another thread
         counted = remember(watched) if watched.kind.counts else {}
         make = partial(self._make_rows, shown)
         await self.recorder.hold((CheckView, watched.check.name), make, counted)
@@ -160,12 +166,22 @@ class Pipeline:
             pledge = kind.pledge(watched.check.options, result.state) if kind.patient else None
             watched.pledge = None if pledge is None else write(pledge)
 
+    def _note(self, result: Result, changes: Changes) -> None:
+        """What must be shown later goes into the audit log, with the names of the platform hidden as
+        everywhere.
+        """
+        changes.audit.extend(
+            AuditLine(self.utcnow(), OWN_ACTOR, note.action, result.check, self.scrub(note.detail))
+            for note in result.finding.notes
+        )
+
     def _measure(self, watched: WatchedCheck, result: Result, changes: Changes) -> None:
         """Apply the thresholds of the configuration on top of the kind's own judgement, and take
         out what somebody accepted.
         """
         finding = result.finding
-        if finding.status is not Status.UNKNOWN:
+        limited = watched.check.thresholds or watched.raised
+        if limited and finding.status is not Status.UNKNOWN:
             crossed, watched.raised = health_core.cross_thresholds(
                 watched.check.thresholds, finding.rows, watched.raised
             )
@@ -189,7 +205,7 @@ class Pipeline:
             watched.health,
             verdict,
             result.quality,
-            check.health,
+            _find_policy(watched),
             check.every,
             now,
             restart.success_after,
@@ -218,6 +234,14 @@ class Pipeline:
             cause = self.views.describe_cause(name).headline
             changes.transitions.append(Transition(name, "component", before, present, now, cause))
         return True
+
+
+def _find_policy(watched: WatchedCheck) -> HealthPolicy:
+    """How many looks it takes: one, where a fault is certain at the first."""
+    policy, kinds = watched.check.health, watched.kind.fault_kinds
+    worst_ones = [each.fault for each in watched.counting if each.fault.status is watched.verdict]
+    certain = any(kinds[fault.key].certain for fault in worst_ones if fault.key in kinds)
+    return replace(policy, failures=1) if certain else policy
 
 
 def _find_noted(watched: WatchedCheck) -> str:

@@ -36,6 +36,10 @@ log = structlog.get_logger()
 
 LOOK_AFTER = STARTED_AFTER + 0.05
 """Seconds after a start: then its checks can tell."""
+REST = 9.0
+"""Times as long as it took to consider, nothing is considered again because of a result: so it takes
+a tenth of the time at most, however many results come.
+"""
 
 
 @dataclass(slots=True)
@@ -56,6 +60,8 @@ class Remediator:
     moment: Callable[[], Moment]
     monotonic: Callable[[], float]
     _asked: dict[str, datetime | None] = field(default_factory=dict)
+    _rests_until: float = float("-inf")
+    _rest: asyncio.TimerHandle | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def acts_on(self, name: str) -> bool:
@@ -263,6 +269,9 @@ class Remediator:
             driver.close()
 
     async def _end_actions(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -273,9 +282,37 @@ class Remediator:
         log.warning("component_ended", component=name, how=how)
         self.wanted.ask(name_of_check(name))
 
+    def heed(self, check: str) -> None:
+        """A check has a new result. Where something may follow from it, it is considered at
+        once, or as soon as the rest is over; else whoever considers now and then soon will.
+        """
+        watched = self.picture.check(check)
+        is_bad = watched is not None and watched.check.component in self.picture.incidents
+        if self._rest is not None or not (is_bad or self._may_have_to_act()):
+            return
+        left = self._rests_until - self.monotonic()
+        if left <= 0:
+            self._consider_and_rest()
+        else:
+            self._rest = asyncio.get_running_loop().call_later(left, self._consider_and_rest)
+
+    def _may_have_to_act(self) -> bool:
+        """Whether any component with a driver is bad, or waits to be started."""
+        is_bad = not self.picture.incidents.keys().isdisjoint(self.fleet.drivers)
+        return is_bad or bool(self.fleet.waiting)
+
+    def _consider_and_rest(self) -> None:
+        self._rest, begun = None, self.monotonic()
+        try:
+            self.consider()
+        except Exception as error:  # noqa: BLE001 - the result that it came with is none the worse
+            self._swallow("consider_raised", error)
+        ended = self.monotonic()
+        self._rests_until = ended + REST * (ended - begun)
+
     def consider(self) -> None:
         """Look at every component: verify attempts, decide anew, act when nothing objects."""
-        self.metrics.halted.set(self.automation.is_halted())
+        self.metrics.halted.set(self.automation.is_halted(now=self._may_have_to_act()))
         self._look_at_all()
         self._start_ready_ones()
         for name in self.fleet.drivers:

@@ -12,7 +12,11 @@ from datetime import datetime, timedelta
 
 from sentinel.core.model import Row, Section, Term
 from sentinel.engine.picture import Picture, WatchedCheck
-from sentinel.store import ROLLED_UP_WITHIN, Sample
+from sentinel.store import LOOK_DURATION, ROLLED_UP_WITHIN, Sample
+
+DURATION_EVERY = 300.0
+DURATIONS_A_DAY = 20_000
+"""Rows of all checks together: the totals that incidents are counted from share the room."""
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
 Totals = Mapping[Series, float]
@@ -122,3 +126,28 @@ class RollUps:
             if each.seen > each.written
             for sample in each.read(name)
         ]
+
+
+@dataclass(slots=True)
+class LookDurations:
+    """How long the latest look of each check took, now and then, for the curve on its page."""
+
+    picture: Picture
+    _due: datetime | None = None
+
+    def take(self) -> list[Sample]:
+        """The readings that are to be written now: the more checks, the rarer."""
+        now, watched = self.picture.utcnow(), self.picture.watched()
+        if self._due is not None and now < self._due <= now + self._pause(len(watched)):
+            return []
+        self._due = now + self._pause(len(watched))
+        return [
+            Sample(now, each.check.name, LOOK_DURATION, {}, each.result.duration)
+            for each in watched
+            if each.result is not None
+        ]
+
+    @staticmethod
+    def _pause(checks: int) -> timedelta:
+        """A clock that was set back must not silence it for longer."""
+        return timedelta(seconds=max(DURATION_EVERY, checks * 86400 / DURATIONS_A_DAY))

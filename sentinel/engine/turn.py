@@ -37,7 +37,7 @@ class Turn:
     async def take(self, result: Result) -> bool:
         """A result has come: first it is taken in, then it may be acted upon."""
         soon = await self.pipeline.take(result)
-        self.remediator.consider()
+        self.remediator.heed(result.check)
         return soon
 
 

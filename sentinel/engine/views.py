@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,9 @@ from sentinel.engine.runbooks import RunbookGuide
 from sentinel.engine.situation import Circumstances
 from sentinel.store import Changes, CheckView, ComponentView
 
+OTHERS_EVERY = 0.25
+"""Seconds between two looks at all components with incidents: why nothing is done, and until when."""
+
 
 @dataclass(slots=True)
 class Views:
@@ -24,8 +27,11 @@ class Views:
     circumstances: Circumstances
     runbooks: RunbookGuide
     scrub: Callable[[Any], Any]
+    monotonic: Callable[[], float]
     _shown: dict[str, ComponentView] = field(default_factory=dict)
     """The views as they were last written: only what changed is written again."""
+    _others_at: float = float("-inf")
+    """When those with incidents are looked at next, whatever happens."""
 
     def describe_cause(self, component: str) -> Cause:
         """What is wrong with a component: its worst fault, in one line for people."""
@@ -96,7 +102,7 @@ class Views:
         incidents. What has other figures and no other words is given back, and may wait.
         """
         patient = list[ComponentView]()
-        for each in {name, *self.picture.incidents}:
+        for each in {name, *self._find_others(changes)}:
             component, before = self.picture.components.get(each), self._shown.get(each)
             view = self._view(component) if component is not None else None
             if view is None or view == before:
@@ -105,6 +111,16 @@ class Views:
             alike = before is not None and says_the_same(before, view)
             (patient if alike else changes.components).append(view)
         return patient
+
+    def _find_others(self, changes: Changes) -> Iterable[str]:
+        """Those with incidents, when something happened, else now and then: they may be many, and of
+        most of them a turn that found nothing new says nothing.
+        """
+        now = self.monotonic()
+        if not (changes.transitions or changes.incidents or now >= self._others_at):
+            return ()
+        self._others_at = now + OTHERS_EVERY
+        return self.picture.incidents
 
     def _view(self, component: Component) -> ComponentView:
         name = component.name

@@ -22,6 +22,7 @@ EXACT = 2**53
 SETTLED = 250
 """Figures that are compared between two rests: a quarter of a millisecond."""
 Key = tuple[str, ...]
+_NOTHING: Mapping[str, Measurement] = {}
 
 
 @dataclass(slots=True)
@@ -43,7 +44,9 @@ class _Shown:
 
     name: str
     measurements: Sequence[Measurement] = ()
-    declared: Mapping[str, Measurement] = field(default_factory=dict)
+    declared: Mapping[str, Measurement] = field(default_factory=lambda: _NOTHING)
+    counted: frozenset[str] = frozenset()
+    """The declared figures that are no gauges."""
     rows: Sequence[Row] | None = None
     keeps: bool = False
     steady: bool = False
@@ -52,31 +55,29 @@ class _Shown:
 
     def has_counts(self, finding: Finding) -> bool:
         """Whether any figure that was found is not a gauge."""
-        names = {name for row in finding.rows for name in row.values}
-        found = (self.declared[name] for name in names if name in self.declared)
-        return any(measurement.type != "gauge" for measurement in found)
+        return any(not self.counted.isdisjoint(row.values) for row in finding.rows)
 
     def take(self, finding: Finding) -> None:
         """Take rows in. A failure, perhaps with a gauge that says so, keeps what was counted."""
         waiting = self.rows
-        self.rows = list(finding.rows)
+        self.rows = finding.rows
+        if not self.counted:
+            return
         if self.has_counts(finding):
             self.keeps = False
         elif waiting is None:
             self.keeps = True
         else:
-            self.rows += self._without_gauges(waiting)
+            self.rows = [*finding.rows, *self._without_gauges(waiting)]
 
     def _without_gauges(self, rows: Sequence[Row]) -> list[Row]:
         return [
             Row(
-                row.labels, {name: value for name, value in row.values.items() if self._stays(name)}
+                row.labels,
+                {name: value for name, value in row.values.items() if name in self.counted},
             )
             for row in rows
         ]
-
-    def _stays(self, name: str) -> bool:
-        return name in self.declared and self.declared[name].type != "gauge"
 
 
 class RowBook:
@@ -90,6 +91,9 @@ class RowBook:
         self._refused, self._taken = refused, set(reserved)
         self._shown: dict[str, _Shown] = {}
         self._unsettled: dict[str, _Shown] = {}
+        self._kinds: dict[
+            tuple[Measurement, ...], tuple[Mapping[str, Measurement], frozenset[str]]
+        ] = {}
 
     def take(self, check: str, finding: Finding, measurements: Sequence[Measurement]) -> None:
         """The latest rows of a check."""
@@ -100,10 +104,21 @@ class RowBook:
             if shown.measurements != measurements:
                 self._forget(shown)
             shown.measurements = measurements
-            shown.declared = {each.name: each for each in measurements}
+            shown.declared, shown.counted = self._declare(measurements)
         if finding.rows or shown.rows or shown.series:
             shown.take(finding)
             self._unsettled[check] = shown
+
+    def _declare(
+        self, measurements: Sequence[Measurement]
+    ) -> tuple[Mapping[str, Measurement], frozenset[str]]:
+        """By name, and which are no gauges; one value for all checks of a kind."""
+        key = tuple(measurements)
+        if key not in self._kinds:
+            declared = {each.name: each for each in measurements}
+            counted = (each.name for each in measurements if each.type != "gauge")
+            self._kinds[key] = declared, frozenset(counted)
+        return self._kinds[key]
 
     def remove(self, check: str) -> None:
         """Every series of a check that is no more."""

@@ -45,7 +45,8 @@ class AppriseOptions(ChannelOptions):
     """Whose addresses; each may hold a secret, so all are one."""
 
     addresses: SecretStr = Field(
-        description="one a line, each of one recipient, from the environment; or addresses_file",
+        description="a blank between two, each of one recipient, from the environment; or"
+        " addresses_file",
         examples=['"${APPRISE_ADDRESSES}"'],
     )
     deadline: Duration = Field(30.0, gt=0, le=300, description="time for one notice")
@@ -62,7 +63,10 @@ class AppriseOptions(ChannelOptions):
 def check_addresses(addresses: Sequence[str]) -> None:
     """Raises a refusal for what Apprise does not know, and names no address; also without it."""
     if not 0 < len(addresses) <= MOST_TARGETS:
-        raise refusal(f"holds {len(addresses)} addresses", f"give 1 to {MOST_TARGETS}, one a line")
+        raise refusal(
+            f"holds {len(addresses)} addresses",
+            f"give 1 to {MOST_TARGETS}, with a blank between two",
+        )
     for number, seen in _read(_ask_now(addresses), len(addresses)).items():
         name = name_target(number, addresses)
         if not seen.ended:

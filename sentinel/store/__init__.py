@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sentinel.core.component.health import Health
@@ -35,6 +36,10 @@ text].
 """
 PLEDGE = "pledge/"
 """With the name of a check behind it: what its kind pledged, newer than its state (JSON)."""
+FORGOTTEN = "forgotten"
+"""Under this word the store remembers from when on it has all that happened: an instant."""
+OWN_ACTOR = "sentinel"
+"""Who acts where nobody ordered it."""
 OWN_KEY = "own"
 """Under this word the daemon remembers what of itself does not work: JSON, a list of sentences."""
 
@@ -163,6 +168,10 @@ class Sample:
     value: float
 
 
+LOOK_DURATION = "look_duration_seconds"
+"""The measurement under which the duration of a check's latest look is rolled up, in seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuditRow:
     """One line of the audit log: who did what, chained by hash."""
@@ -173,6 +182,17 @@ class AuditRow:
     subject: str
     detail: str
     hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """A line that is still to be appended to the audit log."""
+
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +308,7 @@ class Changes:
     answers: dict[str, Answer] = field(default_factory=dict)
     """Key of an order → what became of it."""
     faults: list[StandingFault] = field(default_factory=list)
+    audit: list[AuditLine] = field(default_factory=list)
     slices: list[Slice] = field(default_factory=list)
     tallies: dict[str, Tally] = field(default_factory=dict)
     standings: dict[str, ObjectiveStanding] = field(default_factory=dict)
@@ -296,7 +317,10 @@ class Changes:
     """By how much the clock was set: faults that stand have stood as long as before."""
 
     def __bool__(self) -> bool:
-        return any(getattr(self, name) for name in self.__slots__)
+        return any(_PARTS(self))
+
+
+_PARTS = attrgetter(*Changes.__slots__)
 
 
 class Reader(CountedReader, Protocol):
@@ -349,24 +373,44 @@ class Reader(CountedReader, Protocol):
         """Faults that stand now, and with `since` those too that ended after it; by check."""
         ...
 
-    def transitions(self, *, since: datetime, subject: str | None = None) -> list[Transition]:
-        """Changes of hard status since an instant, oldest first."""
+    def transitions(
+        self, *, since: datetime, subject: str | None = None, limit: int = -1
+    ) -> list[Transition]:
+        """Changes of hard status since an instant, oldest first; with `limit` only the newest."""
         ...
 
-    def gaps(self, *, since: datetime) -> list[Gap]:
-        """Times in which sentinel saw nothing, that ended after `since`, oldest first."""
+    def gaps(self, *, since: datetime, limit: int = -1) -> list[Gap]:
+        """Times in which sentinel saw nothing, that ended after `since`, oldest first; with `limit`
+        only the newest.
+        """
         ...
 
-    def samples(self, *, since: datetime, measurement: str | None = None) -> list[Sample]:
-        """Roll-ups since an instant, oldest first."""
+    def samples(
+        self,
+        *,
+        since: datetime,
+        measurement: str | None = None,
+        check: str | None = None,
+        limit: int = -1,
+    ) -> list[Sample]:
+        """Roll-ups since an instant, oldest first; with `limit` only the newest."""
         ...
 
     def reports(self, kind: str | None = None, limit: int = 20) -> list[ReportRow]:
         """Rendered reports, newest first."""
         ...
 
-    def audit(self, limit: int = 100) -> list[AuditRow]:
-        """The audit log, newest first."""
+    @property
+    def cleaning(self) -> CleaningLedger:
+        """Caps, plans and memory of housekeeping."""
+        ...
+
+    def audit(self, limit: int = 100, *, without: str = "") -> list[AuditRow]:
+        """The audit log, newest first, `without` one action."""
+        ...
+
+    def audit_of(self, action: str, began: datetime, ended: datetime, limit: int) -> list[AuditRow]:
+        """What the audit log has of one action in a period: the newest `limit`, oldest first."""
         ...
 
     def trouble(self) -> StateTrouble:
@@ -396,11 +440,6 @@ def show_time(store: Reader, here: Moment) -> datetime:
 
 class Store(Reader, CountedStore, Protocol):
     """What the daemon and the commands may do besides reading."""
-
-    @property
-    def cleaning(self) -> CleaningLedger:
-        """Caps, plans and memory of housekeeping."""
-        ...
 
     def healths(self) -> dict[str, Health]:
         """What was believed of each check, by its name."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from sentinel.errors import ActionRefused, StateError, StateUnwritable
@@ -89,14 +91,38 @@ def find_cause(folder: Path) -> tuple[str, str]:
     all of it: I/O error.
     """
     try:
-        disk = os.statvfs(folder)
+        disk, mode = os.statvfs(folder), folder.stat().st_mode
     except OSError:
         return "", ""
+    if not mode & stat.S_IWUSR:
+        return "its folder may not be written", f"chmod u+rwx {folder}"
     if disk.f_flag & os.ST_RDONLY:
         return "its disk is mounted read-only", "mount it with `rw`, or change `state:`"
     if disk.f_bavail * disk.f_frsize < _LEAST or disk.f_files > 0 == disk.f_favail:
         return "its disk is full", MAKE_ROOM
     return "", ""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpace:
+    """Of the disk on which the state lies: bytes and files, used and in all (0 files: it has no
+    such limit). What only root may use counts as used.
+    """
+
+    used: int
+    whole: int
+    files_used: int = 0
+    files: int = 0
+
+
+def read_disk(folder: Path) -> DiskSpace | None:
+    """How full the disk of a folder is; None where it does not tell."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return None
+    free, whole = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+    return DiskSpace(whole - free, whole, disk.f_files - disk.f_favail, disk.f_files)
 
 
 def prepare_folder(folder: Path) -> None:

@@ -52,6 +52,12 @@ def read_silences(store: Reader) -> tuple[Silence, ...]:
     return read(StandingSilences, text).silences if text else ()
 
 
+def read_ordered_windows(store: Reader) -> tuple[MaintenanceWindow, ...]:
+    """Every window that people ordered and that is not over."""
+    text = store.meta(WINDOWS_KEY)
+    return read(OrderedWindows, text).windows if text else ()
+
+
 def read_maintenance(store: Reader) -> tuple[Maintenance, ...]:
     """Every remembered time of maintenance: `find_spans` makes of them what uptime and objectives
     leave out.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from pydantic.fields import FieldInfo
 from sentinel.errors import Problem
 from sentinel.redaction import hide_shapes
 from sentinel.strict.place import Place
+from sentinel.strict.read import MAX_DIGITS
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 NO_KEYS: Collection[str] = ()
@@ -94,9 +96,13 @@ def _explain_other(item: Any) -> tuple[str, str]:
 
 def _explain_type(item: Any) -> tuple[str, str]:
     wanted, remedy = _TYPES[item["type"]]
+    if item["type"] in _NUMBERS and _LONG.fullmatch(str(item["input"])):
+        return f"must be {wanted} of at most {MAX_DIGITS} digits", "write fewer digits"
     return f"must be {wanted}, found {_shown(item['input'])}", remedy
 
 
+_NUMBERS = frozenset({"int_type", "float_type"})
+_LONG = re.compile(rf"[-+]?[0-9.]{{{MAX_DIGITS},}}")
 _TYPES = {
     "string_type": ("text", 'write text, in quotes where it looks like something else: "…"'),
     "int_type": ("a whole number", "write a number without quotes"),

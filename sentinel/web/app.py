@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from sentinel.clock import utcnow
+from sentinel.core.access import AccessRules, AccessScope, AccessToken
 from sentinel.core.foreign.host import HostName
 from sentinel.store import Reader, ReportRow
 from sentinel.store.document import to_json
 from sentinel.strict.file import UnreadableFile, read_regular_file
+from sentinel.web import acting, signing
+from sentinel.web.access import KEEPER, Keeper
 from sentinel.web.answer import REPORT_POLICY
-from sentinel.web.document import describe_incident, incident_document, status_document
+from sentinel.web.desk import DESK, Desk
+from sentinel.web.document import status_document
 from sentinel.web.exposition import (
     Pieces,
     Settle,
@@ -32,20 +34,24 @@ from sentinel.web.exposition import (
 from sentinel.web.faults import faults_document
 from sentinel.web.guard import (
     MIDDLEWARES,
+    STREAM,
     Handler,
     add_headers,
     is_short,
 )
-from sentinel.web.objectives import list_objectives
+from sentinel.web.live.channel import Feed
+from sentinel.web.live.stream import end_streams, follow_status, show_status
+from sentinel.web.signing import tell_reason
 from sentinel.web.site import SITE, Site, make_site
+from sentinel.web.views.ask import is_asked
+from sentinel.web.views.known import NOTHING_KNOWN, Known
+from sentinel.web.views.routes import DRAWING, list_view_routes
 from sentinel.web.visitor import MAX_BODY
+from sentinel.web.written import write_json, write_page
 
-MAX_INCIDENTS = 200
 MAX_REPORTS = 100
 MAX_REPORT = 4 * 1024 * 1024
 """Bytes of a file: the reports of sentinel itself have at most a quarter of it."""
-SCOPES = frozenset({"read", "ack", "act", "admin"})
-"""What a token may be for."""
 _REPORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}\.(md|html|json|pdf)", re.ASCII)
 _REPORT_TYPES = {
     ".md": "text/plain",
@@ -66,13 +72,20 @@ def make_app(
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
     settle: Settle = keep_nothing,
+    known: Known = NOTHING_KNOWN,
+    rules: Callable[[], AccessRules] = AccessRules,
+    tokens: Callable[[], tuple[AccessToken, ...]] = tuple,
+    desk: Desk | None = None,
+    feed: Feed | None = None,
 ) -> web.Application:
     """The web application.
 
     `metrics(openmetrics)` gives the exposition in pieces, `ready()` whether the daemon is and one
     line why, `hosts()` what `Host` may name (see `guard.listen_hosts`); `reports` is the folder of
     report files, `runbooks(name)` the text of one; `settle()` writes down what totals were counted,
-    before anybody is shown them.
+    before anybody is shown them; `known` is what the configuration tells; `feed` tells what changes,
+    None: the status page is not live. `rules()` and `tokens()` say who may enter, `desk` carries
+    out what they order; without one nothing is ordered here.
     """
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=MAX_BODY)
     app[SITE] = make_site(
@@ -86,37 +99,39 @@ def make_app(
         now=now,
         monotonic=monotonic,
         settle=settle,
+        feed=feed,
+        known=known,
     )
+    site = app[SITE]
+    needs = {(route.method, route.path): route.scope for route in ROUTES}
+    app[KEEPER] = Keeper(needs, rules, tokens, site.readers, now, monotonic)
+    if desk is not None:
+        app[DESK] = desk
+    app[SITE].templates.globals.update(DRAWING)
     for route in ROUTES:
-        app.router.add_get(route.path, route.handler)
+        if route.method == "GET":
+            app.router.add_get(route.path, route.handler)
+        elif desk is not None or route.scope is OPEN:
+            app.router.add_route(route.method, route.path, route.handler)
     app.on_response_prepare.append(add_headers)
+    app.on_shutdown.append(end_streams)
     return app
 
 
 # -- pages ----------------------------------------------------------------------------------------
 
 
-async def show_status(request: web.Request) -> web.Response:
-    """The status page, complete without JavaScript."""
-    site = request.app[SITE]
-    return await _page(site, "status.html.j2", status=await site.status.get())
-
-
-async def show_incident(request: web.Request) -> web.Response:
-    """One incident with its timeline and attempts."""
-    site = request.app[SITE]
-    return await _page(site, "incident.html.j2", incident=await _incident(request))
-
-
 async def show_faults(request: web.Request) -> web.Response:
     """Every fault with its subject; `?check=NAME` or `?component=NAME` those of one."""
-    return await _page(request.app[SITE], "faults.html.j2", found=await _faults(request))
+    return await write_page(
+        request.app[SITE], "faults.html.j2", here="/faults", found=await _faults(request)
+    )
 
 
 async def list_reports(request: web.Request) -> web.Response:
     """The report files that can be read here."""
     site = request.app[SITE]
-    return await _page(site, "reports.html.j2", reports=await _reports(site))
+    return await write_page(site, "reports.html.j2", here="/reports/", reports=await _reports(site))
 
 
 async def show_report(request: web.Request) -> web.Response:
@@ -134,15 +149,6 @@ async def show_report(request: web.Request) -> web.Response:
     return web.Response(
         body=body, content_type=_REPORT_TYPES[path.suffix], charset=charset, headers=headers
     )
-
-
-async def show_runbook(request: web.Request) -> web.Response:
-    """One runbook as its Markdown: where alerts and dashboards lead."""
-    site, name = request.app[SITE], request.match_info["name"]
-    text = await site.readers.call(lambda: site.runbooks(name))
-    if text is None:
-        raise web.HTTPNotFound(text="no such runbook")
-    return web.Response(text=text, content_type="text/plain", charset="utf-8")
 
 
 def _read_report(path: Path) -> bytes | None:
@@ -170,11 +176,6 @@ async def serve_static(request: web.Request) -> web.Response:
     )
 
 
-async def _page(site: Site, template: str, **facts: Any) -> web.Response:
-    make = partial(site.templates.get_template(template).render, **facts)
-    return web.Response(text=await site.readers.call(make), content_type="text/html")
-
-
 # -- programs -------------------------------------------------------------------------------------
 
 
@@ -195,81 +196,43 @@ async def tell_healthy(_request: web.Request) -> web.Response:
 async def tell_ready(request: web.Request) -> web.Response:
     """Whether the daemon does its work, and one line why."""
     is_ready, text = request.app[SITE].ready()
+    if not tell_reason(request):
+        text = "ready" if is_ready else "not ready: with a token this page says why"
     return web.Response(text=f"{text}\n", status=200 if is_ready else 503)
 
 
 async def api_status(request: web.Request) -> web.Response:
     """The status document."""
     site = request.app[SITE]
-    return await _json(site, await site.status.get())
-
-
-async def api_incidents(request: web.Request) -> web.Response:
-    """Incidents, newest first; `?open=1` the open ones only."""
-    site = request.app[SITE]
-    open_only = request.query.get("open") in {"1", "true"}
-
-    def read() -> list[Any]:
-        incidents = site.store.incidents(open_only=open_only, limit=MAX_INCIDENTS)
-        actions = {view.name: view.action for view in site.store.components()}
-        described = (describe_incident(incident, site.now(), actions) for incident in incidents)
-        return [to_json(each) for each in described]
-
-    return await _json(site, await site.read(read))
-
-
-async def api_incident(request: web.Request) -> web.Response:
-    """One incident with timeline and attempts."""
-    return await _json(request.app[SITE], await _incident(request))
+    return await write_json(site, await site.status.get())
 
 
 async def api_faults(request: web.Request) -> web.Response:
     """Every fault with its subject; `?check=NAME` or `?component=NAME` those of one."""
-    return await _json(request.app[SITE], await _faults(request))
-
-
-async def api_objectives(request: web.Request) -> web.Response:
-    """How every objective stands."""
-    site = request.app[SITE]
-    return await _json(site, await site.read(lambda: list_objectives(site.store)))
+    return await write_json(request.app[SITE], await _faults(request))
 
 
 async def api_reports(request: web.Request) -> web.Response:
     """Reports, newest first, with the names of their files."""
     site = request.app[SITE]
-    return await _json(site, await _reports(site))
-
-
-async def _json(site: Site, document: Any) -> web.Response:
-    """Printable ASCII: whatever shows the bytes of an answer shows nothing else."""
-    text = await site.readers.call(lambda: json.dumps(document))
-    return web.Response(text=text, content_type="application/json")
-
-
-async def _incident(request: web.Request) -> dict[str, Any]:
-    site, name = request.app[SITE], request.match_info["id"]
-
-    def read() -> dict[str, Any] | None:
-        incident = site.store.incident(name)
-        return None if incident is None else incident_document(site.store, incident, site.now())
-
-    document: dict[str, Any] | None = await site.read(read)
-    if document is None:
-        raise web.HTTPNotFound(text="no such incident")
-    return document
+    return await write_json(site, await _reports(site))
 
 
 async def _faults(request: web.Request) -> dict[str, Any]:
     site, query = request.app[SITE], request.query
-    check, component = query.get("check"), query.get("component")
+    check, component = query.get("check") or None, query.get("component") or None
 
     def read() -> dict[str, Any]:
         views = site.store.checks()
-        if check is not None and check not in {view.name for view in views}:
+        own = next((each.name for each in views if is_asked(check or "", each.name)), None)
+        if check is not None and own is None:
             raise web.HTTPNotFound(text="no such check")
-        if component is not None and component not in {view.component for view in views}:
+        of = next(
+            (each.component for each in views if is_asked(component or "", each.component)), None
+        )
+        if component is not None and of is None:
             raise web.HTTPNotFound(text="no such component, or nothing checks it")
-        return faults_document(site.store, site.now(), check, component)
+        return faults_document(site.store, site.now(), check and own, component and of)
 
     found: dict[str, Any] = await site.read(read)
     return found
@@ -305,28 +268,33 @@ def _is_served(site: Site, name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route. Every one is GET, and declares the scope that a token will need."""
+    """One route, with the scope that whoever asks must have."""
 
     path: str
     handler: Handler
-    scope: str
+    scope: AccessScope
+    method: str = "GET"
 
 
+OPEN, READ, ACK = AccessScope.OPEN, AccessScope.READ, AccessScope.ACK
+ACT, ADMIN = AccessScope.ACT, AccessScope.ADMIN
 ROUTES = (
-    Route("/", show_status, "read"),
-    Route("/incident/{id}", show_incident, "read"),
-    Route("/faults", show_faults, "read"),
-    Route("/reports/", list_reports, "read"),
-    Route("/reports/{name}", show_report, "read"),
-    Route("/runbooks/{name}", show_runbook, "read"),
-    Route("/static/{name}", serve_static, "read"),
-    Route("/metrics", serve_metrics, "read"),
-    Route("/-/healthy", tell_healthy, "read"),
-    Route("/-/ready", tell_ready, "read"),
-    Route("/api/v1/status", api_status, "read"),
-    Route("/api/v1/incidents", api_incidents, "read"),
-    Route("/api/v1/incidents/{id}", api_incident, "read"),
-    Route("/api/v1/faults", api_faults, "read"),
-    Route("/api/v1/objectives", api_objectives, "read"),
-    Route("/api/v1/reports", api_reports, "read"),
+    Route("/", show_status, READ),
+    Route("/faults", show_faults, READ),
+    Route("/reports/", list_reports, READ),
+    Route("/reports/{name}", show_report, READ),
+    Route("/static/{name}", serve_static, OPEN),
+    Route("/metrics", serve_metrics, READ),
+    Route("/-/healthy", tell_healthy, OPEN),
+    Route("/-/ready", tell_ready, OPEN),
+    Route("/sign-in", signing.show_sign_in, OPEN),
+    Route("/sign-in", signing.sign_in, OPEN, "POST"),
+    Route("/sign-out", signing.sign_out, OPEN, "POST"),
+    Route("/api/v1/caller", signing.tell_caller, READ),
+    Route("/api/v1/status", api_status, READ),
+    Route(STREAM, follow_status, READ),
+    Route("/api/v1/faults", api_faults, READ),
+    Route("/api/v1/reports", api_reports, READ),
+    *(Route(path, handler, READ) for path, handler in list_view_routes()),
+    *(Route(path, handler, scope, "POST") for path, handler, scope in acting.ROUTES),
 )

@@ -18,6 +18,8 @@ from sentinel.web.notices import describe_channels, describe_maintenance, descri
 from sentinel.web.objectives import list_objectives
 
 STALE = "stale"
+TOLD_FOR = timedelta(hours=1)
+"""So long it is said that sentinel saw nothing."""
 _ORDER = (Status.UP, Status.UNKNOWN, STALE, Status.DEGRADED, Status.DOWN)
 
 Document = dict[str, Any]
@@ -33,10 +35,12 @@ def status_document(store: Reader, now: datetime) -> Document:
     is told of). Ages are seconds; every `…_text` is the same figure for people.
     """
     alive = unobserved_since(store, now) is None
-    checks = [describe_check(view, _read_clock(view, now, alive=alive)) for view in store.checks()]
+    checks = [describe_check(view, read_clock(view, now, alive=alive)) for view in store.checks()]
     views = store.components()
     components = [
-        _component(view, [check for check in checks if check["component"] == view.name], now)
+        describe_component(
+            view, [check for check in checks if check["component"] == view.name], now
+        )
         for view in views
     ]
     actions = {view.name: view.action for view in views}
@@ -73,7 +77,7 @@ def _urgency(incident: Incident) -> tuple[bool, bool, int]:
     return incident.recovered is not None, bool(incident.blocked_by), -incident.status.rank
 
 
-def _read_clock(view: CheckView, now: datetime, *, alive: bool) -> datetime:
+def read_clock(view: CheckView, now: datetime, *, alive: bool) -> datetime:
     """Until when it is known that a check did not run again: a daemon that lives notes it now and
     then.
     """
@@ -133,7 +137,7 @@ def describe_incident(incident: Incident, now: datetime, actions: Mapping[str, s
         "id": incident.id,
         "component": incident.component,
         "status": incident.status.value,
-        "shown": _show(incident),
+        "shown": show_status(incident),
         "state": incident.state.value,
         "opened": incident.opened,
         "recovered": incident.recovered,
@@ -153,11 +157,11 @@ def describe_incident(incident: Incident, now: datetime, actions: Mapping[str, s
         "escalated": incident.escalated,
         "acknowledged": incident.acknowledged,
         "acknowledged_by": incident.acknowledged_by,
-        "why": _why(incident, actions.get(incident.component, "")),
+        "why": explain_standstill(incident, actions.get(incident.component, "")),
     }
 
 
-def _show(incident: Incident) -> str:
+def show_status(incident: Incident) -> str:
     """The status as it is shown: what works again is no red card because it is watched."""
     return Status.UP.value if incident.recovered is not None else incident.status.value
 
@@ -185,7 +189,7 @@ def _span(began: datetime, ended: datetime) -> str:
     return format_duration((ended - began).total_seconds())
 
 
-def _why(incident: Incident, action: str) -> str:
+def explain_standstill(incident: Incident, action: str) -> str:
     """Why nothing is being done, in one sentence; "" when there is no obstacle that we know of."""
     if incident.closed is not None:
         return ""
@@ -202,21 +206,25 @@ def _why(incident: Incident, action: str) -> str:
     return action
 
 
-def incident_document(store: Reader, incident: Incident, now: datetime) -> Document:
-    """One incident with its timeline and attempts."""
+def incident_document(
+    store: Reader, incident: Incident, now: datetime, most: int | None = None
+) -> Document:
+    """One incident with its timeline and attempts; of more than `most` lines both ends."""
     actions = {view.name: view.action for view in store.components()}
     document: Document = to_json(
         {
             **describe_incident(incident, now, actions),
             "runbook": runbook_of(store, incident),
-            "timeline": store.timeline(incident.id),
+            "timeline": store.timeline(incident.id, most=most),
             "attempts": store.attempts(incident=incident.id),
         }
     )
     return document
 
 
-def _component(view: ComponentView, checks: Sequence[Mapping[str, Any]], now: datetime) -> Document:
+def describe_component(
+    view: ComponentView, checks: Sequence[Mapping[str, Any]], now: datetime
+) -> Document:
     """One component: its own status; stale when all of its checks are."""
     ages = [check["age"] for check in checks if check["age"] is not None]
     age = min(ages) if ages else None
@@ -259,7 +267,7 @@ def _ahead(seconds: float | None) -> str:
 
 def describe_blindness(store: Reader, now: datetime) -> Document | None:
     """The latest time in which sentinel saw nothing, within the last hour."""
-    gaps = store.gaps(since=now - timedelta(hours=1))
+    gaps = store.gaps(since=now - TOLD_FOR)
     if not gaps:
         return None
     gap = gaps[-1]

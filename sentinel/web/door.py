@@ -5,6 +5,9 @@ while somebody is in who says nothing, or takes long. A newcomer displaces first
 yet, then who rests between two requests, then who has been answered for a while, each time of the
 address that has the most. What nobody makes room for waits in the queue of the system, which costs
 no descriptor.
+
+Who follows what changes keeps its place, and so only a part of all places is for them: an open page
+shuts nobody out, and however many are open, the next one still is told what is now.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ import asyncio
 import errno
 import resource
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 import structlog
 from aiohttp import web
@@ -44,6 +49,8 @@ class DoorLimits:
     visitors: int = 100
     share: float = 0.8
     """Of one address: the others always find a place."""
+    following: float = 0.6
+    """Of all places: those who may follow what changes, which has no end."""
     few: int = 4
     """So many are let in even when descriptors are scarce: the operator wants to see why."""
     patience_silent: float = 0.1
@@ -61,7 +68,24 @@ _RANK = {
     VisitorStage.TAKING: 2,
     VisitorStage.ANSWERED: 3,
     VisitorStage.LEAVING: 4,
+    VisitorStage.FOLLOWING: 5,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class DoorGuard:
+    """Who may come in, and by which TLS; both may change while the door is open."""
+
+    certificate: Callable[[], ssl.SSLContext | None] = lambda: None
+    may_connect: Callable[[str], bool] = lambda _address: True
+
+
+class _Vestibule(asyncio.Protocol):
+    """Where a newcomer stands until TLS begins: nothing of it is read."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what it sends for TLS."""
+        cast(asyncio.ReadTransport, transport).pause_reading()
 
 
 class Door:
@@ -74,8 +98,10 @@ class Door:
         raised: Callable[[], None],
         limits: DoorLimits | None = None,
         visitor_limits: VisitorLimits | None = None,
+        guard: DoorGuard | None = None,
     ) -> None:
         self.limits = visitor_limits or VisitorLimits()
+        self._guard = guard or DoorGuard()
         self._limits = limits or DoorLimits()
         self._server, self._book, self._raised = server, book, raised
         self._make_request = server.request_factory
@@ -156,10 +182,11 @@ class Door:
 
     def _admit(self, newcomer: socket.socket, address: str) -> None:
         newcomer.setblocking(False)
+        if not self._guard.may_connect(address):
+            self._turn_away(newcomer, DoorRefusal.STRANGER, 403, "only trusted proxies may connect")
+            return
         if not self._make_room(newcomer.fileno(), address):
-            self._book.note(DoorRefusal.CROWDED)
-            with newcomer, suppress(OSError):
-                newcomer.send(write_refusal(503, "too many visitors at a time"))
+            self._turn_away(newcomer, DoorRefusal.CROWDED, 503, "too many visitors at a time")
             return
         loop = asyncio.get_running_loop()
         visitor = Visitor(self, self._server, address, loop)
@@ -168,12 +195,48 @@ class Door:
         self._arrivals.add(task)
         task.add_done_callback(self._arrivals.discard)
 
+    def _turn_away(
+        self, newcomer: socket.socket, why: DoorRefusal, status: int, message: str
+    ) -> None:
+        self._book.note(why)
+        with newcomer, suppress(OSError):
+            if self._guard.certificate() is None:  # else it could not read it
+                newcomer.send(write_refusal(status, message))
+
     async def _connect(self, visitor: Visitor, newcomer: socket.socket) -> None:
+        certificate = self._guard.certificate()
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: visitor, newcomer)
+            if certificate is None:
+                await loop.connect_accepted_socket(lambda: visitor, newcomer)
+            else:
+                await self._encrypt(visitor, newcomer, certificate)
         except OSError:  # it has gone already
             self.forget(visitor)
             newcomer.close()
+
+    async def _encrypt(
+        self, visitor: Visitor, newcomer: socket.socket, certificate: ssl.SSLContext
+    ) -> None:
+        """TLS on what was accepted: so what waits beneath it can be counted, and be cut."""
+        loop = asyncio.get_running_loop()
+        beneath, _ = await loop.connect_accepted_socket(_Vestibule, newcomer)
+        visitor.arrive(beneath)
+        try:
+            line = await loop.start_tls(
+                beneath,
+                visitor,
+                certificate,
+                server_side=True,
+                ssl_handshake_timeout=self.limits.head,
+            )
+        except OSError:
+            self._book.note(DoorRefusal.NO_TLS)
+            raise
+        if line is None or beneath.is_closing():  # displaced meanwhile
+            self.forget(visitor)
+            return
+        visitor.connection_made(line)
 
     # -- room --------------------------------------------------------------------------------------
 
@@ -213,6 +276,21 @@ class Door:
             default=None,
         )
 
+    def let_follow(self, visitor: Visitor) -> bool:
+        """Whether a visitor may follow what changes: there is a place, or an address that has two
+        more than its own gives one back. Who loses it comes again, and has missed nothing.
+        """
+        following = [each for each in self._visitors if each.stage is VisitorStage.FOLLOWING]
+        if len(following) < max(1, int(self._most() * self._limits.following)):
+            return True
+        crowd = Counter(each.address for each in following)
+        oldest = min(following, key=lambda each: (-crowd[each.address], each.since))
+        if crowd[oldest.address] < crowd[visitor.address] + 2:
+            self._book.note(DoorRefusal.CROWDED)
+            return False
+        self._displace(oldest)
+        return True
+
     def _bound_unsent(self) -> None:
         """Before one more answer is made: who lets the most wait is let go."""
         waiting = {visitor: visitor.unsent for visitor in self._visitors}
@@ -222,6 +300,8 @@ class Door:
             self._displace(slowest)
 
     def _may_displace(self, visitor: Visitor, now: float) -> bool:
+        if visitor.stage is VisitorStage.FOLLOWING:
+            return False
         answered = visitor.stage in {VisitorStage.ANSWERED, VisitorStage.TAKING}
         limits = self._limits
         return now - visitor.since >= (
@@ -256,7 +336,7 @@ class Door:
         protocol: web.RequestHandler,
         *rest: object,
     ) -> web.BaseRequest:
-        """What aiohttp makes a request with; its visitor is told. No body is wanted, so nobody is
+        """What aiohttp makes a request with; its visitor is told. Bodies are small, so nobody is
         told to go on with one: the answer itself comes at once, also where no page is.
         """
         if "Expect" in message.headers:

@@ -48,14 +48,15 @@ def describe_maintenance(store: Reader, now: datetime) -> list[str]:
 def describe_silences(store: Reader, now: datetime) -> list[str]:
     """One sentence for each silence that is on: who looks at night must know that nobody is told."""
     return [
-        f"silence of {_tell_matchers(each.matchers)} until {each.ends:%Y-%m-%d %H:%M:%S} UTC"
+        f"silence of {tell_matchers(each.matchers)} until {each.ends:%Y-%m-%d %H:%M:%S} UTC"
         f" ({each.by}: {each.reason}): nobody is told; `sentinel silence end {each.id}` ends it"
         for each in read_silences(store)
         if each.began <= now < each.ends
     ]
 
 
-def _tell_matchers(matchers: Matchers) -> str:
+def tell_matchers(matchers: Matchers) -> str:
+    """What a silence is of, for people."""
     told = ", ".join(f"{label}={'|'.join(found)}" for label, found in matchers.items())
     return told or "everything"
 

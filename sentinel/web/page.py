@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-from sentinel.web.door import Door, DoorLimits
+from sentinel.web.access import KEEPER
+from sentinel.web.door import Door, DoorGuard, DoorLimits
 from sentinel.web.refusals import RefusalBook
 from sentinel.web.visitor import VisitorLimits
 
@@ -18,14 +19,19 @@ SHUT_WITHIN = 0.5
 class OpenPage:
     """Open until `close`."""
 
-    def __init__(self, runner: web.AppRunner, door: Door, address: tuple[str, int]) -> None:
+    def __init__(
+        self, runner: web.AppRunner, door: Door, address: tuple[str, int], *, encrypted: bool
+    ) -> None:
         self._runner, self.door, self.address = runner, door, address
+        self.used = runner.app[KEEPER].used
+        """By name, when each token was used last."""
+        self._scheme = "https" if encrypted else "http"
 
     @property
     def url(self) -> str:
         """Where it really is: the port may have been left to the system."""
         host, port = self.address
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def close(self) -> None:
         """Let nobody in, and put everybody out."""
@@ -43,6 +49,7 @@ async def open_page(
     raised: Callable[[], None] = lambda: None,
     limits: DoorLimits | None = None,
     visitor_limits: VisitorLimits | None = None,
+    guard: DoorGuard | None = None,
 ) -> OpenPage:
     """Serve an application on bound sockets. `count` is told why each visitor was refused, `raised`
     when code of ours raised.
@@ -54,6 +61,8 @@ async def open_page(
     server = runner.server
     if server is None:
         raise RuntimeError("a runner that is set up has a server")
-    door = Door(server, RefusalBook(count), raised, limits, visitor_limits)
+    guard = guard or DoorGuard()
+    door = Door(server, RefusalBook(count), raised, limits, visitor_limits, guard)
     door.open(sockets)
-    return OpenPage(runner, door, (host, sockets[0].getsockname()[1]))
+    address = (host, sockets[0].getsockname()[1])
+    return OpenPage(runner, door, address, encrypted=guard.certificate() is not None)

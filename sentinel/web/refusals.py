@@ -28,6 +28,18 @@ class DoorRefusal(Enum):
     """It made room for a newcomer: it had nothing to say, or took its time."""
     CROWDED = "crowded"
     """There was no room, or its address had its share already."""
+    STRANGER = "stranger"
+    """It came without TLS from where no trusted proxy is."""
+    NO_TLS = "no_tls"
+    """It did not get as far as TLS: another protocol, or one that does not trust the certificate."""
+    WRONG_TOKEN = "wrong_token"  # noqa: S105 - a reason
+    """A token that there is not, or one that is over."""
+    THROTTLED = "throttled"
+    """Its address had tried too many wrong tokens just before."""
+    FORGED_USER = "forged_user"
+    """It named a user, and is no trusted proxy."""
+    CROSS_SITE = "cross_site"
+    """A page of somebody else had a browser send it."""
     EXHAUSTED = "exhausted"
     """The system had no descriptor or memory left for one more connection."""
 

@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 from jinja2 import DictLoader, Environment, StrictUndefined
@@ -18,10 +20,14 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from sentinel.clock import utcnow
 from sentinel.core.foreign.host import HostName
 from sentinel.core.foreign.visible import make_document_visible
+from sentinel.reports.paper.show import show_commands
 from sentinel.store import Reader
 from sentinel.web.exposition import MetricsPage, Pieces, Settle, keep_nothing
+from sentinel.web.live.channel import Feed, LiveChannel
+from sentinel.web.live.paint import make_painter, teach_ages
 from sentinel.web.readers import Readers
 from sentinel.web.shared import Shared
+from sentinel.web.views.known import NOTHING_KNOWN, Known
 
 FOLDER = Path(__file__).parent
 
@@ -45,7 +51,9 @@ class Site:
     runbooks: Callable[[str], str | None]
     """The text of a runbook by its name; None when there is none."""
     now: Callable[[], datetime]
+    known: Known
     templates: Environment
+    live: LiveChannel
     static: dict[str, tuple[str, bytes]]
 
     async def read(self, make: Callable[[], Any]) -> Any:
@@ -64,7 +72,7 @@ def load_templates() -> Environment:
     upgraded under a running daemon.
     """
     sources = {file.name: file.read_text() for file in (FOLDER / "templates").glob("*.j2")}
-    return Environment(
+    made = Environment(
         loader=DictLoader(sources),
         auto_reload=False,
         autoescape=True,
@@ -72,6 +80,10 @@ def load_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["segment"] = partial(quote, safe="")  # of a path, whatever stands in it
+    made.filters["commands"] = show_commands
+    teach_ages(made)
+    return made
 
 
 def load_static() -> dict[str, tuple[str, bytes]]:
@@ -96,9 +108,11 @@ def make_site(
     now: Callable[[], datetime] = utcnow,
     monotonic: Callable[[], float] = time.monotonic,
     settle: Settle = keep_nothing,
+    known: Known = NOTHING_KNOWN,
+    feed: Feed | None = None,
 ) -> Site:
     """Put a site together. The status is shared only while it is being made."""
-    readers = Readers()
+    readers, templates = Readers(), load_templates()
 
     async def render_status() -> dict[str, Any]:
         return await readers.call(lambda: make_document_visible(document(store, now())))
@@ -114,6 +128,8 @@ def make_site(
         reports=reports,
         runbooks=runbooks,
         now=now,
-        templates=load_templates(),
+        known=known,
+        templates=templates,
+        live=LiveChannel(store, readers, feed, make_painter(templates), now),
         static=load_static(),
     )

@@ -53,6 +53,8 @@ class VisitorStage(Enum):
     """It has asked; its answer is being made, or written."""
     TAKING = "taking"
     """Its answer is written, and not all of it on its way yet."""
+    FOLLOWING = "following"
+    """Its answer has no end: it is told what changes, as long as it takes it."""
     IDLE = "idle"
     LEAVING = "leaving"
     """It was refused, and may still read why."""
@@ -69,6 +71,10 @@ class Reception(Protocol):
 
     def note_raised(self, error: BaseException | None) -> None:
         """Code of ours raised."""
+        ...
+
+    def let_follow(self, visitor: Visitor) -> bool:
+        """Whether it may have an answer without end."""
         ...
 
     def forget(self, visitor: Visitor) -> None:
@@ -103,6 +109,11 @@ class Visitor(web.RequestHandler):
         """When this stage began, on the clock of the loop."""
         self._reception, self._clock = reception, loop
         self._line: asyncio.Transport | None = None
+        self._beneath: asyncio.Transport | None = None
+        """What carries TLS: its bytes wait there."""
+        self._is_made, self._early = False, bytearray()
+        self._tail = b""
+        """The last bytes of a head: its end may come in two pieces."""
         self._timer: asyncio.TimerHandle | None = None
         self._begun, self._size, self._first_line, self._has_line = self.since, 0, 0, False
         self._request: web.BaseRequest | None = None
@@ -111,18 +122,29 @@ class Visitor(web.RequestHandler):
     @property
     def unsent(self) -> int:
         """Bytes of answers that wait in memory until it takes them."""
-        return 0 if self._line is None else self._line.get_write_buffer_size()
+        return sum(each.get_write_buffer_size() for each in (self._line, self._beneath) if each)
 
     # -- what happens ------------------------------------------------------------------------------
 
+    def arrive(self, beneath: asyncio.Transport) -> None:
+        """It is here, and has to come as far as TLS before it is heard."""
+        self._line = beneath
+        self._enter(VisitorStage.SILENT, self._reception.limits.head)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is here."""
-        self._line = cast(asyncio.Transport, transport)
+        """It can be heard."""
+        if self._line is not None:
+            self._beneath = self._line
+        self._line, self._is_made = cast(asyncio.Transport, transport), True
         super().connection_made(transport)
         self._enter(VisitorStage.SILENT, self._reception.limits.head)
+        if self._early:
+            early, self._early = bytes(self._early), bytearray()
+            self.data_received(early)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """It is gone."""
+        self._beneath = None
         if self._timer is not None:
             self._timer.cancel()
         self._line = None
@@ -131,16 +153,19 @@ class Visitor(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """More of a request, within the limits."""
+        if not self._is_made:  # it came with the end of the handshake
+            self._early += data
+            return
         if self.stage is VisitorStage.LEAVING:
             return
-        if self.stage not in {VisitorStage.ASKING, VisitorStage.ANSWERED}:
+        if self.stage not in {VisitorStage.ASKING, VisitorStage.ANSWERED, VisitorStage.FOLLOWING}:
             self._begin_asking()
             self._enter(VisitorStage.ASKING, self._reception.limits.head)
         self._size += len(data)
         self._follow_first_line(data)
-        if self.stage is VisitorStage.ASKING and self._size > MAX_HEAD:
+        if self.stage is VisitorStage.ASKING and self._find_head(data) > MAX_HEAD:
             self._refuse(DoorRefusal.MALFORMED, *self._find_excess())
-        elif self.stage is VisitorStage.ANSWERED and self._size > MAX_BODY:
+        elif self.stage is not VisitorStage.ASKING and self._size > MAX_BODY:
             self.leave()  # it was answered: nobody reads on
         else:
             super().data_received(data)
@@ -149,14 +174,23 @@ class Visitor(web.RequestHandler):
         """It sends no more: what it asked is answered, and half a request is none."""
         self._has_ended = True
         self._clock.call_later(PATIENCE_ENDED, self._end_asking)
-        return True
+        return self._beneath is None  # TLS has no half that could stay open
 
     def _end_asking(self) -> None:
         """Nothing more will come."""
         if self.stage is VisitorStage.ASKING:
             self._refuse(DoorRefusal.MALFORMED, 400, "the request has no end")
-        elif self.stage in {VisitorStage.SILENT, VisitorStage.IDLE, VisitorStage.LEAVING}:
+        elif self.stage not in {VisitorStage.ANSWERED, VisitorStage.TAKING}:
             self.leave()
+
+    def follow(self) -> bool:
+        """Its answer is to have no end: it has no deadline from now on, and keeps its place. False
+        when too many have that already.
+        """
+        if self.stage is not VisitorStage.ANSWERED or not self._reception.let_follow(self):
+            return False
+        self._enter(VisitorStage.FOLLOWING, None)
+        return True
 
     def begin(self, request: web.BaseRequest) -> None:
         """A whole head is there."""
@@ -187,6 +221,15 @@ class Visitor(web.RequestHandler):
 
     def _begin_asking(self) -> None:
         self._begun, self._size, self._first_line, self._has_line = self._clock.time(), 0, 0, False
+        self._tail = b""
+
+    def _find_head(self, data: bytes) -> int:
+        """Bytes of the head so far: a body may come in one piece with its end."""
+        before = self._size - len(data)
+        end = (self._tail + data).find(b"\r\n\r\n")
+        size = self._size if end < 0 else before + end - len(self._tail)
+        self._tail = (self._tail + data)[-3:]
+        return size
 
     def _follow_first_line(self, data: bytes) -> None:
         if not self._has_line:
@@ -231,6 +274,10 @@ class Visitor(web.RequestHandler):
             self._reception.note(DoorRefusal.DISPLACED)
             self.leave()
 
+    def note(self, why: DoorRefusal) -> None:
+        """What it asked for was refused; it may ask again."""
+        self._reception.note(why)
+
     def leave(self) -> None:
         """End this connection now, whatever is still to be sent."""
         if self._line is not None:
@@ -258,11 +305,11 @@ class Visitor(web.RequestHandler):
 
     # -- time --------------------------------------------------------------------------------------
 
-    def _enter(self, stage: VisitorStage, seconds: float) -> None:
+    def _enter(self, stage: VisitorStage, seconds: float | None) -> None:
         self.stage, self.since = stage, self._clock.time()
         if self._timer is not None:
             self._timer.cancel()
-        if self._line is not None:  # a timer would keep who has gone
+        if self._line is not None and seconds is not None:  # a timer would keep who has gone
             self._timer = self._clock.call_later(seconds, self._end_stage)
 
     def _end_stage(self) -> None:

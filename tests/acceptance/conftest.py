@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pytest
 from sentinel.demo.servers import free_port
 from tests.acceptance.alert_watch import TOOLS, AlertWatch, Notices
 from tests.acceptance.onlooker import Onlooker, Sightings
+from tests.acceptance.receivers import Receivers, Told
 
 BATCHES: list[dict[str, tuple[str, list[str]]]] = [
     {
@@ -51,6 +52,8 @@ class DemoRun:
     seen: Sightings = field(default_factory=Sightings)
     notices: Notices = field(default_factory=Notices)
     """What Prometheus and Alertmanager told of it, where they stood beside it."""
+    told: Told = field(default_factory=Told)
+    """What sentinel told a webhook."""
 
     @property
     def state(self) -> Path:
@@ -72,14 +75,38 @@ class DemoRun:
         ]
 
 
+ROOT = Path(__file__).resolve().parents[2]
+OF_ANOTHER_PACK = """
+import pathlib, sys
+import sentinel.cli.demo as demo
+from sentinel.cli import main
+folder = pathlib.Path(sys.argv.pop(1))
+demo.shipped_folder = lambda name: folder
+sys.exit(main())
+"""
+
+
+def copy_pack(folder: Path, more: str) -> Sequence[str]:
+    """The demo's checks with more of a configuration, and a program for `start_demo` that has them."""
+    pack = folder / "packs" / "demo"
+    shutil.copytree(ROOT / "checks" / "packs" / "demo", pack)
+    (pack / "more.yaml").write_text(more)
+    return "-c", OF_ANOTHER_PACK, str(folder)
+
+
 def start_demo(
-    seconds: str, chaos: list[str], folder: Path, *, listen: str | None = None
+    seconds: str,
+    chaos: list[str],
+    folder: Path,
+    *,
+    listen: str | None = None,
+    hook: str = "",
+    program: Sequence[str] = ("-m", "sentinel"),
 ) -> subprocess.Popen[str]:
-    """`sentinel demo --for … --chaos … --json` without a terminal."""
+    """`sentinel demo --for … --chaos … --json` without a terminal; `hook` is told of everything."""
     argv = [
         sys.executable,
-        "-m",
-        "sentinel",
+        *program,
         "demo",
         "--for",
         seconds,
@@ -93,6 +120,8 @@ def start_demo(
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")
     }
+    if hook:
+        environment["DEMO_WEBHOOK"] = hook
     return subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -118,6 +147,7 @@ def demo_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, De
     """
     folders = {name: tmp_path_factory.mktemp(f"demo-{name}") for name in RUNS}
     running: dict[str, subprocess.Popen[str]] = {}
+    receivers = {name: Receivers() for name in RUNS}
     ended: dict[str, DemoRun] = {}
     watch: AlertWatch | None = None
     try:
@@ -125,14 +155,17 @@ def demo_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, De
             onlookers = {}
             for name in batch:
                 place = f"127.0.0.1:{free_port()}"
-                running[name] = start_demo(*batch[name], folders[name], listen=place)
+                receivers[name].start()
+                hook = receivers[name].hook
+                running[name] = start_demo(*batch[name], folders[name], listen=place, hook=hook)
                 onlookers[name] = Onlooker(place, folders[name])
                 onlookers[name].start()
                 if name == ALERTED and all(map(shutil.which, TOOLS)):
                     watch = AlertWatch(place, tmp_path_factory.mktemp("alerts") / "watch")
             for name in batch:
                 run = finish(running[name], folders[name])
-                ended[name] = replace(run, seen=onlookers[name].stop())
+                told = receivers[name].stop()
+                ended[name] = replace(run, seen=onlookers[name].stop(), told=told)
             if ALERTED in batch and watch is not None:
                 ended[ALERTED] = replace(ended[ALERTED], notices=watch.stop())
         yield ended

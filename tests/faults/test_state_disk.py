@@ -5,6 +5,7 @@ done; with room again what was seen meanwhile is written, and actions go on by t
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -71,6 +72,21 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     holder.stdout.close()
 
 
+WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner")
+"""Modes of folders hold for root, too."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Disk]:
+    """A plain folder, of a sentinel for which its mode holds."""
+    prefix = WITHOUT_RIGHTS if os.geteuid() == 0 else ()
+    made = Disk(tmp_path, tmp_path / "state", prefix)
+    made.write(made.state)
+    yield made
+    made.state.chmod(0o700)
+    made.end()
+
+
 def metric(disk: Disk, name: str) -> float:
     """One figure."""
     lines = disk.get("/metrics").splitlines()
@@ -100,11 +116,25 @@ def mount_as(way: str) -> Callable[[Disk], None]:
     return mount
 
 
+def chmod_to(mode: int) -> Callable[[Disk], None]:
+    """Somebody changes the mode of the folder."""
+    return lambda disk: disk.state.chmod(mode)
+
+
 @pytest.mark.parametrize(
-    ("shut", "free", "said", "answered"),
+    ("place", "shut", "free", "said", "answered"),
     [
-        pytest.param(shut_full, open_full, *["its disk is full"] * 2, id="full"),
+        pytest.param("disk", shut_full, open_full, *["its disk is full"] * 2, id="full"),
         pytest.param(
+            "folder",
+            chmod_to(0o500),
+            chmod_to(0o700),
+            "Permission denied",
+            "its folder may not be written",
+            id="forbidden",
+        ),
+        pytest.param(
+            "disk",
             mount_as("ro"),
             mount_as("rw"),
             "Read-only file system",
@@ -115,7 +145,8 @@ def mount_as(way: str) -> Callable[[Disk], None]:
     ],
 )
 def test_a_start_on_a_disk_that_takes_nothing(
-    disk: Disk,
+    request: pytest.FixtureRequest,
+    place: str,
     shut: Callable[[Disk], None],
     free: Callable[[Disk], None],
     said: str,
@@ -124,6 +155,7 @@ def test_a_start_on_a_disk_that_takes_nothing(
     """Looked at, said wherever people look, told to channels, not acted upon, obeyed with one clear
     answer; and made good by itself.
     """
+    disk: Disk = request.getfixturevalue(place)
     disk.start()
     disk.wait(lambda: disk.worker() > 0)
     first = disk.worker()
@@ -147,6 +179,11 @@ def test_a_start_on_a_disk_that_takes_nothing(
         assert (halted.returncode, "not in the audit log" in halted.stdout) == (0, True)
         resumed = disk.run("resume", "--reason", "x")
         assert resumed.stdout.startswith("resumed; it is not in the audit log")
+    if place == "folder":  # its files can be written, and no new one can be made
+        halted = disk.run("halt", "--reason", "x")
+        assert halted.returncode == 69, halted
+        assert "can't be written: Permission denied" in halted.stderr
+        assert "kill -USR1" in halted.stderr
     assert disk.worker() == 0
     free(disk)
     disk.wait(lambda: disk.worker() not in {0, first})
@@ -155,7 +192,7 @@ def test_a_start_on_a_disk_that_takes_nothing(
     assert [told.count(word) for word in ("Traceback", '"event": "notification"')] == [0, 1]
     assert told.count("state_writable_again") == 1
     assert told.count("state_read_only") == 1
-    assert "ended while sentinel was away" in disk.run("status").stdout
+    assert "process-down" in disk.run("status").stdout
 
 
 def test_a_first_start_on_a_full_disk(disk: Disk) -> None:

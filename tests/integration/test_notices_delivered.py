@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import socket
 import subprocess
 import time
@@ -293,6 +294,25 @@ async def test_alertmanager_keeps_an_alert_while_sentinel_renews_it(
     await desk.recover(worse)
     await desk.dispatcher.drain()
     await until(gone)
+    await desk.close()
+
+
+async def test_alertmanager_that_has_lost_everything_hears_of_it_again(
+    store, recorder, metrics, alertmanager
+) -> None:
+    """It answered 200 and came back with an empty disk: the next renewal tells what is not over."""
+    given = {"members": [alertmanager.url], "lease": "2s"}
+    desk = Desk(store, recorder, metrics, Now(), alerts=Real("alertmanager", **given))
+    await desk.open()
+    await desk.fall("bus")
+    await desk.dispatcher.drain()
+    await until(alertmanager.read)
+    alertmanager.stop()
+    shutil.rmtree(alertmanager.folder / "data")
+    alertmanager.start()
+    await until(alertmanager.is_up)
+    await until(alertmanager.read)
+    assert metrics.notifications.labels("alerts", "delivered").value == 1
     await desk.close()
 
 

@@ -117,16 +117,23 @@ def _trust(issuers: bytes, own: bytes) -> ssl.SSLContext:
     if issuers:
         context.load_verify_locations(cadata=issuers.decode("ascii", "ignore"))
     if own:
-        # OpenSSL takes a name only: that of a copy in memory, which nobody can replace meanwhile.
-        copy = os.memfd_create("sentinel-certificate", os.MFD_CLOEXEC)
-        try:
-            with os.fdopen(os.dup(copy), "wb") as file:
-                file.write(own)
-            # An empty password: OpenSSL would ask the terminal for one.
-            context.load_cert_chain(f"/proc/self/fd/{copy}", password="")
-        finally:
-            os.close(copy)
+        load_certificate(context, own)
     return context
+
+
+def load_certificate(context: ssl.SSLContext, own: bytes) -> None:
+    """Have a context show a certificate, with its key, as PEM. Raises OSError.
+
+    OpenSSL takes a name only: that of a copy in memory, which nobody can replace meanwhile.
+    """
+    copy = os.memfd_create("sentinel-certificate", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(copy), "wb") as file:
+            file.write(own)
+        # An empty password: OpenSSL would ask the terminal for one.
+        context.load_cert_chain(f"/proc/self/fd/{copy}", password="")
+    finally:
+        os.close(copy)
 
 
 class GoingOn:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import pairwise
 
 from sentinel.core.fault import THRESHOLD, Fault, Status, describe_subject, worst
@@ -78,13 +79,57 @@ def step(
     """
     if verdict is Status.UNKNOWN or quality is Quality.BLIND:
         return replace(health, blind=health.blind + 1)
-    health = _observe(_forget_after_gap(health, interval, now), verdict, policy, now)
+    health = _forget_after_gap(health, interval, now)
+    if verdict is Status.UP and _is_only_up(health):
+        return _go_on(health, policy, now, steady_after)
+    health = _observe(health, verdict, policy, now)
     if health.restored:
         return replace(health, restored=False)
     hard = _judge(health, policy, now)
     if hard is not health.status:
         return replace(health, status=hard, since=now, held=1, held_since=now)
     return _hold(health, steady_after, now)
+
+
+def _is_only_up(health: Health) -> bool:
+    """Whether it is up, and nothing that is remembered says otherwise: the usual case, in which no
+    rule has anything to decide.
+    """
+    return (
+        health.status is Status.UP
+        and not health.restored
+        and not (health.flapping or health.flap_hold)
+        and health.window.count(Status.UP) == len(health.window)
+        and False not in health.history
+    )
+
+
+def _go_on(health: Health, policy: HealthPolicy, now: datetime, steady_after: float) -> Health:
+    """One more verdict like all before it. What is the same of all checks is one value."""
+    since, held = health.held_since or now, health.held + 1
+    long = held >= STEADY_LOOKS and (now - since).total_seconds() >= steady_after
+    return Health(
+        Status.UP,
+        health.since,
+        _all_up(min(len(health.window) + 1, policy.of)),
+        health.first_pass or now,
+        health.passes + 1,
+        0,
+        _ALL_PASSED[min(len(health.history), FLAP_MEMORY) + 1],
+        last_observed=now,
+        not_down=health.not_down + 1,
+        held=held,
+        held_since=since,
+        steady=Status.UP if long else health.steady,
+    )
+
+
+@cache
+def _all_up(count: int) -> tuple[Status, ...]:
+    return (Status.UP,) * count
+
+
+_ALL_PASSED = [(True,) * count for count in range(FLAP_MEMORY + 2)]
 
 
 def _hold(health: Health, steady_after: float, now: datetime) -> Health:
@@ -162,8 +207,9 @@ def flap_score(history: Sequence[bool]) -> float:
     """
     changes = [a != b for a, b in pairwise(history)][-FLAP_MEMORY:]
     offset = FLAP_MEMORY - len(changes)
-    weights = (0.8 + 0.02 * (offset + i) for i, changed in enumerate(changes, 1) if changed)
-    return 100 * sum(weights) / FLAP_MEMORY
+    # In whole hundredths: a sum of fractions at the edge of the band is one of rounding.
+    weights = (80 + 2 * (offset + i) for i, changed in enumerate(changes, 1) if changed)
+    return sum(weights) / FLAP_MEMORY
 
 
 def _judge(health: Health, policy: HealthPolicy, now: datetime) -> Status:

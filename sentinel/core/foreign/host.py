@@ -54,6 +54,22 @@ def read_host(text: str) -> HostName:
     return HostName(_read_name(name), port)
 
 
+def is_loopback(name: str) -> bool:
+    """Whether only this machine can connect to it."""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+def is_unspecified(name: str) -> bool:
+    """Whether it stands for every address, and names none."""
+    try:
+        return ipaddress.ip_address(name).is_unspecified
+    except ValueError:
+        return False
+
+
 def _split(text: str) -> tuple[str, int | None]:
     if "/" in text:
         raise NoHost("is more than a host", "write it without scheme and path: name or name:port")

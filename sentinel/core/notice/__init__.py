@@ -77,6 +77,8 @@ class Affair:
     seen: datetime | None = field(default=None, compare=False)
     over: bool = False
     """Whether it works again, while a relapse is possible."""
+    tried: bool = field(default=False, compare=False)
+    """Whether a restart of sentinel's own is watched: it has to hold before it counts."""
 
     @property
     def labels(self) -> NoticeLabels:

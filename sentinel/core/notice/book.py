@@ -41,6 +41,8 @@ class BookEntry:
     acknowledged: bool = False
     tell_close: bool = False
     """Whether a route asked for a word when it is closed."""
+    owed: str = ""
+    """What is said of its recovery when the restart that brought it has held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,9 @@ class NoticeBook:
         if notice.told not in URGING:
             return False
         entry = self.entries.get(notice.affair)
-        return entry is None or entry.acknowledged or entry.returned is not None
+        if entry is None or entry.acknowledged:
+            return True
+        return entry.returned is not None or bool(entry.owed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +134,12 @@ def look(
             _, more = _tell(entry, _closing(entry), f"{entry.affair.component}: closed", now)
         elif entry.returned is not None:
             entries[name], more = _look_back(entry, affair, policy, now)
+        elif affair.over and entry.owed and not affair.tried:
+            entries[name], more = _tell_owed(entry, affair, now)
         elif affair.over or _is_folded(entry, affair, causes):
             entries[name], more = replace(entry, affair=_rise(entry, affair)), []
-        else:
-            entries[name], more = _look_at(entry, affair, policy, now)
+        else:  # a restart that has not held is no news
+            entries[name], more = _look_at(replace(entry, owed=""), affair, policy, now)
         tellings += more
     return replace(book, entries=entries), tellings
 
@@ -147,6 +153,12 @@ def _find_causes(book: NoticeBook) -> set[str]:
 def _is_folded(entry: BookEntry, affair: Affair, causes: set[str]) -> bool:
     """Whether only its cause is told, with the number of what depends on it."""
     return affair.cause in causes and not entry.told
+
+
+def _tell_owed(entry: BookEntry, affair: Affair, now: datetime) -> tuple[BookEntry, Tellings]:
+    """The restart that brought its recovery has held."""
+    well = replace(entry, affair=_rise(entry, affair), returned=now, owed="")
+    return _tell(well, dict.fromkeys(entry.told, Tidings.RECOVERED), entry.owed, now)
 
 
 def _look_back(
@@ -265,6 +277,8 @@ def tell_again(
         return book, []  # nobody was told, and nobody has to be told of its end
     known = book.find(affair)
     fresh = replace(known, affair=_rise(known, affair))
+    if told is Tidings.RECOVERED and affair.tried:
+        return replace(book, entries={**book.entries, affair.id: replace(fresh, owed=text)}), []
     if told in OPENING and policy.holds_back(fresh.affair, now):
         return replace(book, entries={**book.entries, affair.id: known}), []
     wanted = _closing(known) if told is Tidings.CLOSED else dict.fromkeys(known.told, told)
@@ -278,7 +292,7 @@ def tell_again(
 
 def _note(entry: BookEntry, told: Tidings, now: datetime) -> BookEntry:
     if told is Tidings.RECOVERED:
-        return replace(entry, returned=now)
+        return replace(entry, returned=now, owed="")
     if told is Tidings.ACKNOWLEDGED:
         return replace(entry, acknowledged=True)
     return entry

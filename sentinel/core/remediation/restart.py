@@ -148,6 +148,37 @@ def _no(reason: Reason, text: str, not_before: datetime | None = None) -> Decisi
     return Decision(False, reason, text, not_before=not_before)
 
 
+@dataclass(frozen=True, slots=True)
+class RestartsLeft:
+    """How many automatic attempts a component has left: in its open incident, within the hour, the
+    day. The least of them counts.
+    """
+
+    incident: int
+    hour: int
+    day: int
+
+    @property
+    def least(self) -> int:
+        """So many may still come, as things are now."""
+        return min(self.incident, self.hour, self.day)
+
+
+def count_restarts_left(
+    policy: RestartPolicy, attempts: Sequence[Attempt], incident: str, now: Moment
+) -> RestartsLeft:
+    """What the budget of a component still allows. `attempts` are those of its last day at least;
+    `incident` is its open one, "" without.
+    """
+    spent = _automatic(attempts)
+    ages = [now.seconds_since(attempt.began) for attempt in spent]
+    return RestartsLeft(
+        max(0, policy.max_attempts - sum(each.incident == incident for each in spent)),
+        max(0, policy.per_hour - sum(age < 3600 for age in ages)),
+        max(0, policy.per_day - sum(age < 24 * 3600 for age in ages)),
+    )
+
+
 def _automatic(attempts: Sequence[Attempt]) -> list[Attempt]:
     return [attempt for attempt in attempts if attempt.by not in UNCOUNTED]
 

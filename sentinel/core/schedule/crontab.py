@@ -5,7 +5,7 @@ What differs from Vixie's cron is refused, never guessed: `@reboot`, six fields,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
@@ -27,6 +27,7 @@ SAVED = timedelta(hours=3)
 (cron(8)).
 """
 _MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
+_ENDS = (time(0), time(23, 59))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +77,40 @@ class Crontab:
         day = instant.astimezone(zone).date() - _DAY
         for _ in range(HORIZON.days):
             if self.is_on(day):
-                found = min((at for at in self._times(day, zone) if at > instant), default=None)
+                found = self._first_on(day, instant, zone)
                 if found is not None:
                     return found
             day += _DAY
         return None
 
-    def _times(self, day: date, zone: tzinfo) -> Iterator[datetime]:
+    def _first_on(self, day: date, instant: datetime, zone: tzinfo) -> datetime | None:
+        """The first time after an instant that one day of the local calendar has. What is certainly
+        over, or later than what was found, is not looked at: a daemon asks twice a second.
+        """
+        least, most = _offsets(day, zone)
+        found: datetime | None = None
         for hour in sorted(self.hours):
+            if datetime.combine(day, time(hour, 59), UTC) - least <= instant:
+                continue
             for minute in sorted(self.minutes):
                 local = datetime.combine(day, time(hour, minute))
-                yield from _fixed(local, zone) if self.fixed else _actual(local, zone)
+                shown = local.replace(tzinfo=UTC)
+                if shown - least <= instant:
+                    continue
+                if found is not None and shown - most > found:
+                    return found
+                times = _fixed(local, zone) if self.fixed else _actual(local, zone)
+                found = min((at for at in (found, *times) if at and at > instant), default=None)
+        return found
+
+
+def _offsets(day: date, zone: tzinfo) -> tuple[timedelta, timedelta]:
+    """The least and the most that the clock of a zone is ahead of UTC on a day. Where it is put
+    forward or back, the one before and the one after are at the ends of the day.
+    """
+    ends = (datetime.combine(day, at, zone).replace(fold=n) for at in _ENDS for n in (0, 1))
+    offsets = [each.utcoffset() or timedelta() for each in ends]
+    return min(offsets), max(offsets)
 
 
 def _actual(local: datetime, zone: tzinfo) -> set[datetime]:

@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from sentinel.core.objective import Slice, judge_slices
 from sentinel.probes import Kind
 from sentinel.reports.figures import Period, TrendFact, TrendPoint
-from sentinel.store import CheckView, Reader, Sample
+from sentinel.store import LOOK_DURATION, CheckView, Reader, Sample
 
 MAX_POINTS = 120
+MAX_READ = 5000
+"""Readings of one check that a curve is made of, the latest."""
 BUDGET_POINTS = 40
 """Each of them adds up a whole window."""
 MIN_POINTS = 2
@@ -30,10 +32,23 @@ def list_trends(
             term = impact.certain[0]
             samples = store.samples(since=period.began, measurement=term.measurement)
             for name in own:
-                points = _thin([each for each in samples if each.check == name], period)
+                points = thin([each for each in samples if each.check == name], period)
                 if len(points) >= MIN_POINTS:
                     found.append(TrendFact(impact.name, name, impact.unit, points))
     return found
+
+
+def find_durations(store: Reader, check: str, period: Period) -> TrendFact | None:
+    """How long the looks of a check took, as far as it was rolled up; None where there is no curve
+    yet.
+    """
+    samples = store.samples(
+        since=period.began, measurement=LOOK_DURATION, check=check, limit=MAX_READ
+    )
+    points = thin(samples, period)
+    if len(points) < MIN_POINTS:
+        return None
+    return TrendFact("how long a look took", check, "seconds", points)
 
 
 def list_budgets(store: Reader, period: Period) -> list[TrendFact]:
@@ -59,7 +74,7 @@ def _choose_ends(slices: Sequence[Slice], period: Period) -> list[datetime]:
     return ends[:: -(-len(ends) // BUDGET_POINTS)] if ends else []
 
 
-def _thin(samples: Sequence[Sample], period: Period) -> list[TrendPoint]:
+def thin(samples: Sequence[Sample], period: Period) -> list[TrendPoint]:
     """At most MAX_POINTS: of each stretch the largest value, for peaks are what people look for."""
     within = [each for each in samples if each.at <= period.ended]
     width = (period.ended - period.began) / MAX_POINTS

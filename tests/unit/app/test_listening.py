@@ -14,7 +14,7 @@ import pytest
 
 from sentinel.app.listening import bind, listen
 from sentinel.clock import utcnow
-from sentinel.config import Configuration
+from sentinel.config import Configuration, PageAccess
 from sentinel.core.foreign.host import HostName
 from sentinel.errors import PortInUse
 from sentinel.metrics import Metrics
@@ -22,6 +22,7 @@ from sentinel.store.sqlite import SqliteStore
 
 
 def configured(host: str, port: int, **more: Any) -> Configuration:
+    more = {"access": PageAccess(), **more}
     return SimpleNamespace(listen=(host, port), listen_place="sentinel.yaml:1", **more)  # type: ignore[return-value]
 
 

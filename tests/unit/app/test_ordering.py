@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sentinel.app import ordering
+from sentinel.app import notice_ordering, ordering
 from sentinel.app.ordering import actor, command_component, find_lost, move_platform
 from sentinel.core.order import Answer
 from sentinel.errors import NoDaemon, UsageError
@@ -91,3 +91,32 @@ async def test_an_order_without_an_answer_is_audited(watched: SqliteStore) -> No
         ("restart", "queue", "why"),
         ("restart unanswered", "queue", "no daemon runs that could carry it out"),
     ]
+
+
+async def test_what_is_ordered_about_notices_is_audited_the_same_way(
+    watched: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An acknowledgement, a silence or a window that was refused, and their ends, stand as that."""
+
+    async def give(*_order: object) -> Answer:
+        return Answer.refused("the state takes nothing")
+
+    known = [SimpleNamespace(id="s-1", window="move", ended=None, name="queue")]
+    monkeypatch.setattr(notice_ordering, "give_order", give)
+    monkeypatch.setattr(notice_ordering, "read_silences", lambda _store: known)
+    monkeypatch.setattr(notice_ordering, "read_maintenance", lambda _store: known)
+    monkeypatch.setattr(SqliteStore, "incident", lambda *_: SimpleNamespace(state="open"))
+    monkeypatch.setattr(SqliteStore, "components", lambda _self: known)
+    me = actor()
+    await notice_ordering.acknowledge(watched, "i-1", me, "mine")
+    await notice_ordering.add_silence(watched, {"component": ["queue"]}, 60.0, me, "move")
+    await notice_ordering.end_silence(watched, "s-1", me)
+    await notice_ordering.add_window(watched, "move", ["queue"], 60.0, me, "racks")
+    await notice_ordering.end_window(watched, "move", me)
+    rows, why = _rows(watched), "the state takes nothing"
+    ordered, after = rows[::2], rows[1::2]
+    assert [(action, subject) for action, subject, _ in ordered] == [
+        ("acknowledge", "i-1"), ("silence", "component=queue"), ("end silence", "s-1"),
+        ("maintenance", "queue"), ("end maintenance", "move"),
+    ]  # fmt: skip
+    assert after == [(f"{action} refused", subject, why) for action, subject, _ in ordered]

@@ -91,7 +91,7 @@ def begin(*command: str) -> subprocess.Popen[bytes]:
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """The state of everybody below a process."""
+    """The state of everybody below a process, whom it began first: numbers begin anew at the end."""
     children: dict[int, list[int]] = {}
     states: dict[int, str] = {}
     for folder in Path("/proc").iterdir():
@@ -136,7 +136,7 @@ def test_signals_go_to_the_daemon() -> None:
     done = begin("-c", PREAMBLE + WAITING)
     assert done.stdout is not None
     assert done.stdout.readline() == b"ready\n"
-    first = min(descendants(done.pid))
+    first = next(iter(descendants(done.pid)))
     for signum in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM):
         os.kill(first, signum)
         assert done.stdout.readline().decode().strip() == signum.name
@@ -169,7 +169,7 @@ def test_a_daemon_as_entry_point_leaves_no_zombie(tmp_path: Path, seconds: int) 
         assert max(map(len, looks)) >= 6
         assert len(set().union(*looks)) > 5 * seconds, "they fork, and forget"
         assert zombies_that_stay(looks) == []
-        os.kill(min(looks[-1]), signal.SIGTERM)
+        os.kill(next(iter(looks[-1])), signal.SIGTERM)
         _, trouble = done.communicate(timeout=20)
         assert (done.returncode, b"Traceback" in trouble) == (0, False)
     finally:

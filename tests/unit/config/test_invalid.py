@@ -325,13 +325,97 @@ EXPECTED = {
     "key_is_a_list.yaml": [
         ("key_is_a_list.yaml", 1, "", "a key must be a word", "write `key: value`"),
     ],
+    "access_keys.yaml": [
+        (
+            "access_keys.yaml",
+            4,
+            "access.certificate_file",
+            "page.pem can't be read: No such file or directory",
+            "check the path and its rights",
+        ),
+        (
+            "access_keys.yaml",
+            5,
+            "access.loopback_scope",
+            "counts only where `listen` is loopback",
+            "remove it: beyond loopback everybody needs a token",
+        ),
+        (
+            "access_keys.yaml",
+            9,
+            "trusted_proxies[0]",
+            "'10.0.0.7/8' is no address and no network",
+            "write an address or a network whose host bits are zero, such as 10.1.0.0/24",
+        ),
+        (
+            "access_keys.yaml",
+            10,
+            "trusted_proxies[1]",
+            "'0.0.0.0/0' is half the world",
+            "name the proxies, or their network",
+        ),
+        (
+            "access_keys.yaml",
+            12,
+            "trusted_proxies[3]",
+            "'fd00::7' is given twice",
+            "keep one of them",
+        ),
+    ],
+    "access_without_proxy.yaml": [
+        (
+            "access_without_proxy.yaml",
+            3,
+            "access.key_file",
+            "key_file needs a certificate_file",
+            "name the certificate, too",
+        ),
+        (
+            "access_without_proxy.yaml",
+            4,
+            "access.user_scope",
+            "counts only with `trusted_proxies`",
+            "name them, or remove it",
+        ),
+    ],
+    "access_words.yaml": [
+        (
+            "access_words.yaml",
+            3,
+            "access.loopback_scope",
+            "input should be 'open', 'read', 'ack', 'act' or 'admin' (found str 'root')",
+            "correct the value",
+        ),
+        (
+            "access_words.yaml",
+            4,
+            "access.user_header",
+            "is no header that can name a user",
+            "write the one that your proxy sets",
+        ),
+        (
+            "access_words.yaml",
+            5,
+            "access.tokens",
+            "unknown key `tokens`",
+            "known: certificate_file, key_file, loopback_scope, user_header, user_scope",
+        ),
+    ],
     "listen_to_everybody.yaml": [
         (
             "listen_to_everybody.yaml",
             2,
             "listen",
-            "0.0.0.0 is not loopback, and sentinel has no TLS and no authentication of its own",
-            "listen on 127.0.0.1 and put a proxy with TLS and authentication before it",
+            "0.0.0.0 is not loopback, and there is no TLS",
+            "give `access: {certificate_file: …, key_file: …}`, or the `trusted_proxies` that connect"
+            " to it; or listen on 127.0.0.1",
+        ),
+        (
+            "listen_to_everybody.yaml",
+            2,
+            "listen",
+            "0.0.0.0 tells nobody where to open the page",
+            "add `page_address: https://…`: links in notices begin with it, and its name is served",
         ),
     ],
     "listen_without_port.yaml": [

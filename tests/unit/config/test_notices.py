@@ -10,6 +10,7 @@ import pytest
 from sentinel.config import load
 from sentinel.core.fault import Severity
 from sentinel.errors import ConfigurationError
+from sentinel.notify import apprise
 from sentinel.redaction import Redaction
 
 CHECKS = """
@@ -158,7 +159,17 @@ maintenance:
             "routes: [{channels: [log], component: [bsu]}]",
             "routes[0].component[0]: unknown component `bsu`",
         ),
-        ("page_address: sentinel", "page_address: 'sentinel' is no web address"),
+        *(
+            (f"page_address: '{page}'", f"page_address: '{page}' is no web address")
+            for page in (
+                "sentinel",
+                "http://",
+                "https:///x",
+                "https://me:pw@h/",
+                "https://h/?a=b",
+                "https://h/#x",
+            )
+        ),
     ],
 )
 def test_what_is_wrong_has_its_place(tmp_path: Path, text: str, said: str) -> None:
@@ -198,3 +209,32 @@ objectives:
     found = dict(each.split(": ", 1) for each in problems(tmp_path, text))
     assert set(found) == {"reports[0].cron", "objectives[0].name", "objectives[1].target"}
     assert len(found["reports[0].cron"]) < 400
+
+
+def test_addresses_of_apprise_are_one_secret(tmp_path: Path) -> None:
+    """From a file, on one line; none of them, and no token in them, is shown."""
+    secret = tmp_path / "all"
+    secret.write_text("json://127.0.0.1:1/T0ken123 json://u:pass4word@127.0.0.1:2/\n")
+    secret.chmod(0o600)
+    configuration = read(tmp_path, "channels: {all: {kind: apprise, addresses_file: all}}")
+    (channel, _) = configuration.notices.channels
+    assert len(channel.options.addresses.get_secret_value().split()) == 2
+    scrub = Redaction(configuration.secrets).scrub
+    for hidden in ("json://127.0.0.1:1/T0ken123", "T0ken123", "pass4word"):
+        assert hidden not in scrub(f"POST {hidden} failed")
+
+
+def test_what_is_wrong_with_apprise_is_one_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its key, with a remedy; a file that can't be read is not a wrong address, too."""
+    text = "channels: {all: {kind: apprise, addresses_file: nowhere}}"
+    (said,) = problems(tmp_path, text)
+    assert said.startswith("channels.all.addresses_file: the secret file")
+    monkeypatch.setattr(apprise, "_ask_now", lambda _addresses: b'{"target": 0, "ok": false}\n')
+    with pytest.raises(ConfigurationError) as caught:
+        read(tmp_path, "channels: {all: {kind: apprise, addresses: '${A}'}}", {"A": "no://s3cr3t"})
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.key) == (5, "channels.all.addresses")
+    assert problem.message == "address 1 of 1 (no) is no address that Apprise knows"
+    assert problem.remedy.startswith("write it as the documentation of Apprise")

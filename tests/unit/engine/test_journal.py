@@ -219,3 +219,25 @@ def test_a_moment_is_one_word(clock: Clock) -> None:
     moment = clock.moment()
     assert read_moment(write_moment(moment)) == moment
     assert read_moment(moment.at.isoformat()) == Moment(moment.at, "", None)
+
+
+@pytest.mark.parametrize(
+    ("facts", "watched"),
+    [
+        ({}, True),
+        ({"outcome": "done"}, True),
+        ({"outcome": "failed"}, False),
+        ({"outcome": "done", "verdict": "recovered"}, False),
+        ({"outcome": "done", "verdict": "failed"}, False),
+    ],
+)
+async def test_a_restart_is_watched_until_it_is_judged(
+    journal: Journal, clock: Clock, facts: dict[str, str], watched: bool
+) -> None:
+    """The latest of an incident counts; one without a restart is watched by nobody."""
+    now = clock.utcnow()
+    incident = Incident("i1", "worker", now, IncidentState.OPEN, Status.DOWN, "refused")
+    assert not journal.is_watched(incident)
+    await attempt(journal, outcome="done", verdict="failed")
+    await attempt(journal, **facts)
+    assert journal.is_watched(incident) is watched

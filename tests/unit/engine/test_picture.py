@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -454,6 +455,6 @@ def test_nothing_healthy_is_told_of_what_is_down(
     watched = made.check("a")
     assert watched is not None
     watched.finding, watched.verdict = FINE, Status.UP
-    views = Views(made, None, OwnRunbooks(), str)  # type: ignore[arg-type] - nobody is asked
+    views = Views(made, None, OwnRunbooks(), str, time.monotonic)  # type: ignore[arg-type] - nobody is asked
     told = "refused" if with_incident else "passes again, not believed yet: fine"
     assert views.describe_cause("bus").headline == told

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from sentinel.core.component.dependencies import find_needed
+from sentinel.core.component.dependencies import DependsOn, find_needed
 from sentinel.reports.paper.picture import svg
 
 BOX, HIGH, GAP, ROW, TOP = 168.0, 46.0, 44.0, 60.0, 10.0
@@ -24,12 +24,11 @@ def draw_network(facts: Mapping[str, Any]) -> Markup:
     milestones: Sequence[Milestone] = facts["milestones"][:MAX_BOXES]
     if not milestones:
         return Markup("")
-    places = _place(milestones)
-    width = max(x for x, _ in places.values()) + BOX + 10
-    height = max(y for _, y in places.values()) + HIGH + 10
+    places = place_boxes({each["name"]: tuple(each["needs"]) for each in milestones})
+    width, height = measure_boxes(places)
     names = {each["name"]: each for each in milestones}
     parts = [
-        _draw_need(places, names, each, need)
+        draw_need(places, need, each["name"], bold=each["on_path"] and names[need]["on_path"])
         for each in milestones
         for need in each["needs"]
         if need in places
@@ -43,9 +42,8 @@ def draw_network(facts: Mapping[str, Any]) -> Markup:
     return svg.draw(width, height, "Milestones and what they need", words, parts)
 
 
-def _place(milestones: Sequence[Milestone]) -> dict[str, tuple[float, float]]:
-    """Column: the longest chain of needs before it; row: in the order of the plan."""
-    needs = {each["name"]: tuple(each["needs"]) for each in milestones}
+def place_boxes(needs: DependsOn) -> Places:
+    """Column: the longest chain of needs before it; row: in the order given."""
     column: dict[str, int] = {}
     for name in sorted(needs, key=lambda each: len(find_needed(each, needs))):
         column[name] = max((column[need] + 1 for need in needs[name] if need in column), default=0)
@@ -58,12 +56,15 @@ def _place(milestones: Sequence[Milestone]) -> dict[str, tuple[float, float]]:
     return places
 
 
-def _draw_need(
-    places: Places, names: Mapping[str, Milestone], milestone: Milestone, need: str
-) -> Markup:
+def measure_boxes(places: Places) -> tuple[float, float]:
+    """Width and height of a picture that has them all."""
+    width = max(x for x, _ in places.values()) + BOX + 10
+    return width, max(y for _, y in places.values()) + HIGH + 10
+
+
+def draw_need(places: Places, need: str, name: str, *, bold: bool) -> Markup:
     """A line to the neighbouring column; a longer one goes below the boxes that are in its way."""
-    (from_x, from_y), (to_x, to_y) = places[need], places[milestone["name"]]
-    bold = milestone["on_path"] and names[need]["on_path"]
+    (from_x, from_y), (to_x, to_y) = places[need], places[name]
     begin, end = (from_x + BOX, from_y + HIGH / 2), (to_x, to_y + HIGH / 2)
     way = [begin, end]
     if to_x - from_x > BOX + GAP + 1:

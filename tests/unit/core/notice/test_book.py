@@ -10,6 +10,7 @@ from sentinel.core.notice import Tidings, judge_severity
 from sentinel.core.notice.maintenance import Maintenance
 from sentinel.core.notice.route import DayHours, EscalationStep, NoticeRoute
 from sentinel.core.notice.silence import Silence, keep_running
+from sentinel.core.notice.text import Letterhead, write_notice
 from tests.unit.core.notice.rig import T0, Case, at, make
 
 TEAM = NoticeRoute(("team",))
@@ -258,3 +259,38 @@ def test_a_route_by_time_hands_over():
     other.begin(make())
     other.tell(Tidings.ACKNOWLEDGED)
     assert other.after(timedelta(hours=1).total_seconds()) == []
+
+
+def test_a_restart_has_to_hold_before_its_recovery_is_told():
+    """A component that dies again after each restart is one notice, and one that a person has to act."""
+    case = Case(replace(TEAM, remind=600.0))
+    case.begin(make())
+    for _ in range(3):
+        case.change(over=True, tried=True)
+        assert case.tell(Tidings.RECOVERED, "bus is healthy after 3.2 s") == []
+        assert case.after(700.0) == []  # nobody is urged meanwhile
+        case.change(over=False, tried=False)
+        assert "team relapsed" not in case.after(1.0)
+    case.change(over=True, tried=True)
+    case.tell(Tidings.RECOVERED, "bus is healthy after 9.9 s")
+    assert case.after(30.0) == []
+    case.change(over=True, tried=False)
+    assert case.after(1.0) == ["team recovered"]
+    assert case.tellings[0].text == "bus is healthy after 9.9 s"
+    assert case.after(30.0) == []
+    case.change(over=False)
+    assert case.after(1.0) == ["team relapsed"]
+
+
+def test_a_restart_that_nobody_judges_is_told_at_the_end():
+    """By the word that it is closed; an urging that still waits is overtaken before."""
+    case = Case(replace(TEAM, escalate=(EscalationStep(600, ("lead",)),)))
+    case.begin(make())
+    assert case.after(600.0) == ["lead escalated"]
+    (urging,) = case.tellings
+    notice = write_notice(urging, Letterhead(), case.now)
+    assert not case.book.is_overtaken(notice)
+    case.change(over=True, tried=True)
+    case.tell(Tidings.RECOVERED)
+    assert case.book.is_overtaken(notice)
+    assert case.tell(Tidings.CLOSED) == ["lead closed", "team closed"]

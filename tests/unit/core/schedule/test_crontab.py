@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sentinel.core.schedule import crontab as module
 from sentinel.core.schedule.crontab import MACROS, read_crontab
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -115,6 +116,63 @@ def test_every_line_comes_when_trying_every_minute_says_so(line, offset):
         at = crontab.next_after(at, UTC)
         found.append(at)
     assert found == expected
+
+
+ZONES = [
+    ZoneInfo(name)
+    for name in (
+        "Europe/Berlin", "America/Havana", "Australia/Lord_Howe", "Antarctica/Troll",
+        "Africa/Casablanca", "Asia/Gaza", "Pacific/Apia",
+    )
+]  # fmt: skip
+"""Clocks that jump at midnight, by half an hour, by two hours, backwards in spring, by a day."""
+
+
+def find_jump(after, zone):
+    """The first hour after an instant in which the clock of a zone is put forward or back."""
+    offset = after.astimezone(zone).utcoffset()
+    while after.astimezone(zone).utcoffset() == offset and after.year < 2038:
+        after += timedelta(hours=1)
+    return after
+
+
+def try_all(crontab, instant, zone):
+    """The first time after an instant, of all times of the days around it."""
+    day = instant.astimezone(zone).date() - timedelta(days=1)
+    find = module._fixed if crontab.fixed else module._actual
+    found = (
+        at
+        for n in range(4)
+        if crontab.is_on(day + timedelta(days=n))
+        for hour in crontab.hours
+        for minute in crontab.minutes
+        for at in find(datetime.combine(day + timedelta(days=n), time(hour, minute)), zone)
+    )
+    return min(at for at in found if at > instant)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(["* *", "*/7 *", "30 2", "0,59 0,23", "15-20 1-3", "*/20 */2"]),
+    st.sampled_from(ZONES),
+    st.integers(2009, 2030),
+    st.integers(-1500, 300),
+)
+def test_around_a_jump_nothing_is_skipped_by_being_quick(line, zone, year, minutes):
+    """What is not looked at would not have come first."""
+    crontab = read_crontab(f"{line} * * *")
+    instant = find_jump(datetime(year, 2, 1, tzinfo=UTC), zone) + timedelta(minutes=minutes)
+    assert crontab.next_after(instant, zone) == try_all(crontab, instant, zone)
+
+
+@pytest.mark.parametrize("hour", [0, 12, 23])
+def test_a_line_of_every_minute_costs_a_few_conversions(monkeypatch, hour):
+    """A daemon asks it twice a second, in every window of maintenance that it has."""
+    asked, actual = [], module._actual
+    monkeypatch.setattr(module, "_actual", lambda *a: asked.append(a) or actual(*a))
+    at = datetime(2026, 6, 1, hour, 59, 30, tzinfo=UTC)
+    assert read_crontab("* * * * *").next_after(at, BERLIN) == at + timedelta(seconds=30)
+    assert len(asked) < 10
 
 
 @pytest.mark.parametrize(
