@@ -32,6 +32,7 @@ def report(arguments: Arguments) -> int:
     configuration = _find_configuration(arguments.config, arguments.kind)
     request = make_request(
         configuration,
+        folder,
         incident=arguments.incident,
         began=read_bound(arguments.begin, now, "--from"),
         ended=read_bound(arguments.end, now, "--to"),

@@ -284,9 +284,8 @@ class Picture:
     def remove_check(self, name: str) -> None:
         """Forget a check that the configuration no longer has."""
         watched = self._checks.pop(name, None)
-        for mine in self._of_component.values():
-            mine.pop(name, None)
         if watched is not None:
+            self._of_component[watched.check.component].pop(name, None)
             self.metrics.remove_check(name)
 
     # -- what changes -----------------------------------------------------------------------------
@@ -483,6 +482,10 @@ class Picture:
     def watched(self) -> list[WatchedCheck]:
         """Everything that is known of each check."""
         return list(self._checks.values())
+
+    def count_unseen(self) -> int:
+        """Checks without a result yet."""
+        return sum(watched.result is None for watched in self._checks.values())
 
     def has_told(self, section: Section) -> bool:
         """Whether every check that may name figures of a section one by one has done so."""
