@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from sentinel.core.model import Incident, IncidentState, Status, Transition
-from sentinel.store import Changes
+from sentinel.store import Changes, ComponentView
 from sentinel.store.sqlite import SqliteStore
 from sentinel.web.views import incidents as incident_views
 from tests.site_rig import (
@@ -139,6 +139,20 @@ async def test_pages_of_a_long_list(site: Site) -> None:
     assert (await site.get_json("/api/v1/checks?page=99"))["leaf"]["page"] == 3
     _, page = await site.get("/checks?status=down")
     assert 'href="?status=down&amp;page=2" rel="next"' in page
+
+
+async def test_many_components_are_cut(site: Site) -> None:
+    """Two hundred a page; of the picture what is not well, and what that needs."""
+    views = [
+        ComponentView(f"c{n}", "down" if n == 250 else "up", T0, "", ["c0"] * (n == 250), "", None, 0, "")
+        for n in range(300)
+    ]  # fmt: skip
+    site.store.commit(Changes(components=views))
+    found = await site.get_json("/api/v1/components?page=2")
+    assert (found["leaf"]["first"], len(found["components"])) == (201, 102)
+    assert {each["name"] for each in found["drawn"]} >= {"c0", "c250", PLAIN}
+    assert "c1" not in {each["name"] for each in found["drawn"]}
+    assert "is not drawn" in (await site.get("/components"))[1]
 
 
 async def test_incidents_are_searched(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
