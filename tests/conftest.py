@@ -1,5 +1,5 @@
 """Real servers for every test that needs one: Valkey 9 and PostgreSQL 18 from wheels, Redis 7.0
-from Debian.
+and PostgreSQL 15 from Debian.
 """
 
 from __future__ import annotations
@@ -122,6 +122,16 @@ def redis62(_redis62_process: ValkeyServer) -> ValkeyServer:
 def postgres(server_folder: Path) -> Iterator[PostgresServer]:
     """A PostgreSQL 18, shared by the session: make your own database or schema, don't stop it."""
     server = PostgresServer(server_folder / "postgres")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres15(server_folder: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL 15 of Debian, shared by the session: make your own database, don't stop it."""
+    binaries = Path(require_tool("postgres")).resolve().parent
+    server = PostgresServer(server_folder / "postgres15", binaries=binaries)
     server.start()
     yield server
     server.stop()

@@ -38,7 +38,7 @@ from sentinel.web.views.known import Known
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 NOW = T0 + timedelta(seconds=100)
-KINDS = ("registry", "flows", "tenant_isolation", "task_assignment", "tcp")
+KINDS = ("registry", "flows", "tenant_probe", "task_assignment", "tcp")
 
 
 def at(seconds: float) -> datetime:
@@ -65,7 +65,10 @@ class Site:
 
 @asynccontextmanager
 async def serve(
-    store: SqliteStore, known: Known | None = None, now: Callable[[], datetime] = lambda: NOW
+    store: SqliteStore,
+    known: Known | None = None,
+    now: Callable[[], datetime] = lambda: NOW,
+    runbooks: Callable[[str], str | None] = {"bus-unreachable": "# Nobody answers\n"}.get,
 ) -> AsyncIterator[Site]:
     """The application on a free port."""
     with socket.socket() as bound:
@@ -76,7 +79,7 @@ async def serve(
             lambda _: iter(()),
             lambda: (True, "watching"),
             lambda: listen_hosts("127.0.0.1", port),
-            runbooks={"bus-unreachable": "# Nobody answers\n"}.get,
+            runbooks=runbooks,
             known=known or Known(),
             now=now,
         )
@@ -143,7 +146,7 @@ def fill(store: SqliteStore, name: str) -> Known:
 
 
 def _stand(check: CheckView, name: str, n: int) -> StandingFault:
-    subject = {"agent": name, "flow": name, "table": name}
+    subject = {"agent": name, "flow": name, "table": name, "tenant": name}
     fault = Fault("lost", subject, Status.DEGRADED, name, cure=(name,), guidance=name)
     accepted = Acceptance("lost", {}, name, at(86400)) if n % 2 else None
     return StandingFault(check.name, check.component, fault, T0, fault.status, accepted=accepted)

@@ -18,7 +18,7 @@ OUTPUT = ROOT / "dashboards"
 def load_demo() -> Configuration:
     """The demo's configuration with addresses that nobody connects to."""
     text = "".join(file.read_text() for file in sorted(PACK.glob("*.yaml")))
-    values = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)\}", text), "12345678")
+    values = {name: f"{name}-12345678" for name in re.findall(r"\$\{([A-Z_]+)\}", text)}
     return load(
         PACK,
         {

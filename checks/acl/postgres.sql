@@ -24,6 +24,13 @@ grant usage on schema sentinel to sentinel;
 alter default privileges in schema sentinel grant select on tables to sentinel;
 -- create view sentinel.tasks as select id, status, created_at, assigned_at, assigned_agent_id from public.tasks;
 
+-- Tenants: tenant_audit needs nothing more, the catalogue is open to everybody. tenant_probe tries as the application's
+-- roles; from PostgreSQL 16 on sentinel then has none of their rights until it takes the role:
+-- grant app to sentinel with inherit false, set true;
+-- On older servers a membership is enough, and NOINHERIT for the role sentinel keeps the rights away.
+-- tenant_rows counts rows by their tenant: grant select (tenant_id) on public.tasks to sentinel; where row-level security
+-- holds for sentinel, too, let it count through a view as above.
+
 -- Synthetic tasks (kind workflow_canary, and only for it): a view of nothing but them, through which sentinel may insert
 -- and delete. The check option refuses rows of any other type, and rows of others can't be seen, so not deleted either.
 -- Name the columns that your tasks need; a serial id also needs `grant usage on sequence`. Name the view in `rows.table`

@@ -123,6 +123,7 @@ class Daemon:
             OrderDesk(self.store, configuration.state, self.ask_reload),
             certificate,
             make_known(lambda: self.configuration, self.bookcase, present),
+            self.engine.hub,
         )
         self._page.used.update(json.loads(self.store.meta(USED_KEY) or "{}"))
         if certificate is not None:

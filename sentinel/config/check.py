@@ -71,7 +71,12 @@ class CheckReader:
 
     def _find_kind(self, place: Place, name: Any) -> Kind | None:
         kind = self.kinds.get(name) if isinstance(name, str) else None
-        if kind is None and name is not None:
+        moved = [
+            each for each in self.kinds.values() if kind is None and str(name) in each.formerly
+        ]
+        if moved:
+            place.note(f"the kind {name} is now {moved[0].name}", moved[0].formerly[str(name)])
+        elif kind is None and name is not None:
             place.note(*unknown_message("kind", str(name), self.kinds, "`sentinel kinds`"))
         return kind
 

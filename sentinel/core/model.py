@@ -182,6 +182,16 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditNote:
+    """What a look leaves in the audit log, whatever is forgotten of its verdict later: one word for
+    the action, and what was done.
+    """
+
+    action: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What one run of a probe found.
 
@@ -189,7 +199,8 @@ class Finding:
     the worst first; a finding that is degraded or down has at least one, and none of them is worse
     than the finding. `rows` are measurements. `evidence` is a small JSON-able mapping with samples
     and commands that cure. `guidance` tells the next manual step when not up. `key` names the
-    figure people look at first: (label, text), such as ("acked", "99.95 %").
+    figure people look at first: (label, text), such as ("acked", "99.95 %"). `notes` go into the
+    audit log, in the same transaction.
     """
 
     status: Status
@@ -199,6 +210,7 @@ class Finding:
     guidance: str = ""
     key: tuple[str, str] | None = None
     faults: Sequence[Fault] = ()
+    notes: Sequence[AuditNote] = ()
 
 
 @dataclass(frozen=True, slots=True)

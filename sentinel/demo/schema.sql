@@ -8,7 +8,7 @@
 --                   can log in has BYPASSRLS, and a bug in an agent reaches one tenant's rows only.
 --   watch_owner     can't log in, BYPASSRLS, owns nothing but the narrow views of schema watch
 --   sentinel        the monitor: reads those views (every row, no payload), may write nothing but delete its
---                   own synthetic tasks, and may SET ROLE app_user to probe isolation as the application would
+--                   own synthetic tasks, and may SET ROLE app_user and worker to try isolation as they would
 
 DO $$
 BEGIN
@@ -22,7 +22,7 @@ BEGIN
   EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
 END $$;
 GRANT pg_monitor TO sentinel;
-GRANT app_user TO sentinel WITH INHERIT FALSE, SET TRUE;
+GRANT app_user, worker TO sentinel WITH INHERIT FALSE, SET TRUE;
 GRANT USAGE, CREATE ON SCHEMA public TO platform_owner;
 CREATE SCHEMA watch AUTHORIZATION watch_owner;
 

@@ -139,11 +139,12 @@ class PostgresServer:
         port: int | None = None,
         settings: tuple[str, ...] = (),
         holds: tuple[int, ...] = (),
+        binaries: Path | None = None,
     ) -> None:
         self.folder = folder
         self.port = port or free_port()
         self._settings, self._holds = settings, holds
-        self._bin = _postgres_binaries(folder)
+        self._bin = binaries or _postgres_binaries(folder)
         self.process: subprocess.Popen[bytes] | None = None
 
     def dsn(self, database: str = "postgres", user: str = "postgres") -> str:

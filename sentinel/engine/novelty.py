@@ -66,6 +66,7 @@ def is_pressing(changes: Changes, moved: FaultStep) -> bool:
         changes.attempts,
         changes.processes,
         changes.gaps,
+        changes.audit,
         moved.begun,
         moved.ended,
         moved.turned,

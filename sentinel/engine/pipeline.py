@@ -13,7 +13,7 @@ from typing import Any
 from sentinel.core.component import health as health_core
 from sentinel.core.fault import Acceptance, Fault, Status, headline, sort_faults, worst
 from sentinel.core.fault.loss import describe_extent, find_acceptable
-from sentinel.core.model import Finding, RestartPolicy, Result, Row, Transition
+from sentinel.core.model import Finding, HealthPolicy, RestartPolicy, Result, Row, Transition
 from sentinel.core.order import Answer
 from sentinel.engine.faults import Faults
 from sentinel.engine.incidents import Incidents
@@ -24,7 +24,7 @@ from sentinel.engine.picture import Picture, WatchedCheck, remember
 from sentinel.engine.recorder import Recorder
 from sentinel.engine.views import Views
 from sentinel.metrics import Metrics
-from sentinel.store import PLEDGE, Changes, CheckView, ComponentView
+from sentinel.store import OWN_ACTOR, PLEDGE, AuditLine, Changes, CheckView, ComponentView
 from sentinel.store.document import write
 
 
@@ -55,6 +55,7 @@ class Pipeline:
         changes, before = Changes(gaps=self.guard.take_gaps()), watched.shown
         watched.at = now
         self._record(watched, result)
+        self._note(result, changes)
         self._measure(watched, result, changes)
         self._judge_health(watched, result, now)
         self.objectives.take(watched, result)
@@ -169,6 +170,15 @@ class Pipeline:
             pledge = kind.pledge(watched.check.options, result.state) if kind.patient else None
             watched.pledge = None if pledge is None else write(pledge)
 
+    def _note(self, result: Result, changes: Changes) -> None:
+        """What must be shown later goes into the audit log, with the names of the platform hidden as
+        everywhere.
+        """
+        changes.audit.extend(
+            AuditLine(self.utcnow(), OWN_ACTOR, note.action, result.check, self.scrub(note.detail))
+            for note in result.finding.notes
+        )
+
     def _measure(self, watched: WatchedCheck, result: Result, changes: Changes) -> None:
         """Apply the thresholds of the configuration on top of the kind's own judgement, and take
         out what somebody accepted.
@@ -199,7 +209,7 @@ class Pipeline:
             watched.health,
             verdict,
             result.quality,
-            check.health,
+            _find_policy(watched),
             check.every,
             now,
             restart.success_after,
@@ -228,6 +238,14 @@ class Pipeline:
             cause = self.views.describe_cause(name).headline
             changes.transitions.append(Transition(name, "component", before, present, now, cause))
         return True
+
+
+def _find_policy(watched: WatchedCheck) -> HealthPolicy:
+    """How many looks it takes: one, where a fault is certain at the first."""
+    policy, kinds = watched.check.health, watched.kind.fault_kinds
+    worst_ones = [each.fault for each in watched.counting if each.fault.status is watched.verdict]
+    certain = any(kinds[fault.key].certain for fault in worst_ones if fault.key in kinds)
+    return replace(policy, failures=1) if certain else policy
 
 
 def _find_noted(watched: WatchedCheck) -> str:

@@ -168,6 +168,8 @@ class Kind:
     default_every: float = 10.0
     requests: Callable[[Any], int] = _one_request
     clocks: Callable[[Any], Iterable[ColumnClock]] = _no_clocks
+    formerly: Mapping[str, str] = field(default_factory=dict)
+    """Names that it had, each with what to write instead."""
     fault_kinds: Mapping[str, FaultKind] = field(init=False, compare=False, repr=False)
     """Every fault that a check of this kind can have, by key: asked at every run."""
 

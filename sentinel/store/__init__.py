@@ -36,6 +36,10 @@ text].
 """
 PLEDGE = "pledge/"
 """With the name of a check behind it: what its kind pledged, newer than its state (JSON)."""
+FORGOTTEN = "forgotten"
+"""Under this word the store remembers from when on it has all that happened: an instant."""
+OWN_ACTOR = "sentinel"
+"""Who acts where nobody ordered it."""
 OWN_KEY = "own"
 """Under this word the daemon remembers what of itself does not work: JSON, a list of sentences."""
 
@@ -181,6 +185,17 @@ class AuditRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditLine:
+    """A line that is still to be appended to the audit log."""
+
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class StateTrouble:
     """What is wrong with the state itself. `doubt`: why it is not certainly the one that was here,
     with its `cure`; `damaged`: rows that were set aside and that nobody has accepted, by table;
@@ -293,6 +308,7 @@ class Changes:
     answers: dict[str, Answer] = field(default_factory=dict)
     """Key of an order → what became of it."""
     faults: list[StandingFault] = field(default_factory=list)
+    audit: list[AuditLine] = field(default_factory=list)
     slices: list[Slice] = field(default_factory=list)
     tallies: dict[str, Tally] = field(default_factory=dict)
     standings: dict[str, ObjectiveStanding] = field(default_factory=dict)
@@ -389,8 +405,12 @@ class Reader(CountedReader, Protocol):
         """Caps, plans and memory of housekeeping."""
         ...
 
-    def audit(self, limit: int = 100) -> list[AuditRow]:
-        """The audit log, newest first."""
+    def audit(self, limit: int = 100, *, without: str = "") -> list[AuditRow]:
+        """The audit log, newest first, `without` one action."""
+        ...
+
+    def audit_of(self, action: str, began: datetime, ended: datetime, limit: int) -> list[AuditRow]:
+        """What the audit log has of one action in a period: the newest `limit`, oldest first."""
         ...
 
     def trouble(self) -> StateTrouble:

@@ -73,6 +73,6 @@ def _take_in(whole: Changes, turns: Sequence[Changes]) -> None:
             "answers",
         ):
             getattr(whole, name).update(getattr(turn, name))
-        for name in ("transitions", "events", "gaps", "samples", "orders"):
+        for name in ("transitions", "events", "gaps", "samples", "orders", "audit"):
             getattr(whole, name).extend(getattr(turn, name))
     del whole.samples[:-MAX_SAMPLES]

@@ -18,6 +18,7 @@ from sentinel.core.order import Answer, Order
 from sentinel.errors import ActionRefused, StateUnwritable
 from sentinel.store import (
     NO_FENCE,
+    AuditLine,
     AuditRow,
     Changes,
     CheckView,
@@ -33,10 +34,9 @@ from sentinel.store import (
     StateTrouble,
     TimelineEntry,
 )
-from sentinel.store.audit import AuditVerdict, append_row, read_heads, remember_head, verify
+from sentinel.store.audit import AuditVerdict, read_heads, remember_head, verify
 from sentinel.store.database import Database
 from sentinel.store.document import (
-    clean_text,
     read,
     read_instant,
     read_plain,
@@ -53,7 +53,7 @@ from sentinel.store.runbook import RunbookRun, write_run
 from sentinel.store.salvage import LOST
 from sentinel.store.shards import NEWEST, beat, find_refusal, take_shards
 from sentinel.store.table import TABLES, change, insert, replace
-from sentinel.store.writing import read_answer, write_changes, write_order
+from sentinel.store.writing import read_answer, write_audit, write_changes, write_order
 
 if TYPE_CHECKING:
     from sentinel.store.plans import CleaningLedger
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _AUDIT = "SELECT id, at, actor, action, subject, detail, hash FROM audit ORDER BY id"
+_AUDIT_ROWS = "SELECT at, actor, action, subject, detail, hash FROM audit"
 _DAMAGED = "SELECT source, count(*), max(at) FROM damaged WHERE NOT seen GROUP BY source"
 
 
@@ -112,6 +113,9 @@ class SqliteStore:
         """Remember everything, or nothing."""
         with self.database.transaction() as db:
             write_changes(db, changes)
+            head = write_audit(db, changes.audit)
+        if head:
+            remember_head(self.path.parent, head)
 
     def claim_attempt(self, attempt: Attempt, fence: Fence = NO_FENCE) -> None:
         """Journal an intent with full sync before the act. ActionRefused: its number is taken, or
@@ -195,9 +199,8 @@ class SqliteStore:
 
     def add_audit(self, at: datetime, actor: str, action: str, subject: str, detail: str) -> None:
         """Append to the audit log; the hash chains it to the line before."""
-        fields = (write_instant(at), *map(clean_text, (actor, action, subject, detail)))
         with self.database.act() as db:
-            head = append_row(db, fields)
+            head = write_audit(db, [AuditLine(at, actor, action, subject, detail)])
         remember_head(self.path.parent, head)
 
     def verify_audit(self, noted: tuple[int, str] | None = None) -> AuditVerdict:
@@ -456,11 +459,21 @@ class SqliteStore:
             limit,
         )
 
-    def audit(self, limit: int = 100) -> list[AuditRow]:
-        """The audit log, newest first. `audit verify` names a row that can't be read."""
-        sql = "SELECT at, actor, action, subject, detail, hash FROM audit ORDER BY id DESC LIMIT ?"
+    def audit(self, limit: int = 100, *, without: str = "") -> list[AuditRow]:
+        """The audit log, newest first, `without` one action. `audit verify` names a row that can't
+        be read.
+        """
+        return self._audit("action <> ? ORDER BY id DESC LIMIT ?", without, limit)
+
+    def audit_of(self, action: str, began: datetime, ended: datetime, limit: int) -> list[AuditRow]:
+        """What the audit log has of one action in a period: the newest `limit`, oldest first."""
+        bounds = write_instant(began), write_instant(ended)
+        tail = "action = ? AND at >= ? AND at <= ? ORDER BY id DESC LIMIT ?"
+        return self._audit(tail, action, *bounds, limit)[::-1]
+
+    def _audit(self, tail: str, *given: Any) -> list[AuditRow]:
         found = []
-        for at, *rest in self.database.query(sql, limit):
+        for at, *rest in self.database.query(f"{_AUDIT_ROWS} WHERE {tail}", *given):
             with suppress(ValueError, TypeError):
                 found.append(AuditRow(read_instant(at), *map(_show, rest)))
         return found

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from sentinel.clock import utcnow
 from sentinel.core.order import Answer, Order
 from sentinel.errors import StateError
-from sentinel.store import Changes
+from sentinel.store import AuditLine, Changes
+from sentinel.store.audit import append_row
 from sentinel.store.document import clean_text, read, read_plain, write, write_instant
 from sentinel.store.faults import move_faults, write_faults
 from sentinel.store.objectives import write_objectives
@@ -28,6 +30,15 @@ def write_changes(db: sqlite3.Connection, changes: Changes) -> None:
         move_faults(db, changes.clock_step)
     write_faults(db, changes.faults)
     write_objectives(db, changes)
+
+
+def write_audit(db: sqlite3.Connection, lines: Iterable[AuditLine]) -> str:
+    """Append to the audit log, in order; its new head, "" where there is nothing to append."""
+    head = ""
+    for line in lines:
+        words = map(clean_text, (line.actor, line.action, line.subject, line.detail))
+        head = append_row(db, (write_instant(line.at), *words))
+    return head
 
 
 def _write_views(db: sqlite3.Connection, changes: Changes) -> None:

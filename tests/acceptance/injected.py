@@ -168,9 +168,9 @@ def _stuck(traces: Traces) -> Injected:
 
 
 def _leaking(traces: Traces) -> Injected:
-    tables = [{"table": table} for table in traces.tell("leaking")["tables"]]
-    path = {"path": "/api/tasks"}  # which the demo's check asks
-    return Injected("tenant-isolation", "leak", "tenants", [*tables, path])
+    tables = traces.tell("leaking")["tables"]
+    subjects = [{"table": table, "role": "app_user"} for table in tables]
+    return Injected("tenant-isolation", "leak", "tenants", subjects)
 
 
 def _away(traces: Traces) -> Injected:

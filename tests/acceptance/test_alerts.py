@@ -42,7 +42,7 @@ def notices(demo_runs: dict[str, DemoRun]) -> Notices:
 
 @pytest.mark.parametrize(
     ("alert", "component"),
-    [("SentinelTenantIsolationLeak", "tenants"), ("SentinelFlowsOverdue", "flows")],
+    [("SentinelTenantProbeLeak", "tenants"), ("SentinelFlowsOverdue", "flows")],
 )
 def test_a_fault_calls_and_resolves(notices: Notices, alert: str, component: str) -> None:
     """A tenant leak and flows that stand still, in a run with other chaos beside them."""

@@ -127,7 +127,7 @@ def test_packs_are_valid(name: str) -> None:
     wanted = set(
         re.findall(r"\$\{([A-Z_]+)\}", "".join(file.read_text() for file in folder.glob("*.yaml")))
     )
-    values = dict.fromkeys(wanted, "12345678")
+    values = {name: f"{name}-12345678" for name in wanted}
     values |= {
         "DEMO_REDIS_URL": "redis://h:1",
         "DEMO_API_URL": "http://h:1",

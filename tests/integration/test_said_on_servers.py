@@ -303,7 +303,7 @@ def plan_statements(configuration: Configuration) -> Iterator[tuple[str, str, st
         for fault in faults.values():
             told = {name: TOLD.get(name, name) for name in fault.parameters}
             table = getattr(check.options, "table", None) if check is not None else None
-            if "table" in told and kind != "tenant_isolation":
+            if "table" in told and not kind.startswith("tenant_"):
                 told["table"] = table or ""
             found = Incident(
                 "I",
@@ -365,7 +365,7 @@ def test_runbooks_fit_the_demo(own_postgres: PostgresServer, tmp_path: Path) -> 
     load_schema(own_postgres, "platform", {})
     folder = ROOT / "checks/packs/demo"
     wanted = re.findall(r"\$\{([A-Z_]+)\}", "".join(p.read_text() for p in folder.glob("*.yaml")))
-    values = dict.fromkeys(wanted, "12345678")
+    values = {name: f"{name}-12345678" for name in wanted}
     values |= {"DEMO_REDIS_URL": "redis://h:1", "DEMO_API_URL": "http://h:1"}
     values |= {"DEMO_LISTEN": "127.0.0.1:1", "DEMO_REDIS_ADDRESS": "h:1"}
     values |= {"DEMO_SENTINEL_DATABASE_URL": "postgresql://h/d", "DEMO_STATE": str(tmp_path)}

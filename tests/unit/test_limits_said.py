@@ -95,7 +95,12 @@ NO_LIMIT: dict[str, set[str]] = {
     },
     "task_assignment": {"skewed", "missed"},
     "tcp": {"wrong_answer"},
-    "tenant_isolation": {"leak", "no_tenant", "unguarded", "unjudged"},
+    "tenant_audit": {"superuser", "hole", "weakness", "unjudged"},
+    "tenant_http": {"leak", "unjudged"},
+    "tenant_probe": {
+        "leak", "writes", "no_tenant", "unguarded", "superuser", "left_behind", "unjudged",
+    },
+    "tenant_rows": {"tenant_missing", "tenant_fallback", "tenant_unknown", "unjudged"},
     "workflow_canary": {
         "enqueue", "bus_unread", "uncleaned", "foreign_row", "no_verdict", "unjudged",
     },

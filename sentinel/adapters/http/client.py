@@ -30,6 +30,7 @@ from sentinel.clock import utcnow
 from sentinel.core.quantity import format_duration
 from sentinel.core.servers.pace import Pacer, RequestBudget
 from sentinel.errors import (
+    AskedToRest,
     NotMeasurable,
     TargetRejected,
     TargetUnreachable,
@@ -90,7 +91,8 @@ class HttpClient:
     ) -> None:
         self.name = name
         self.base_url = base_url
-        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity", **(headers or {})}
+        self._bare = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
+        self._headers = {**self._bare, **(headers or {})}
         self._pacer = Pacer(budget) if budget else None
         self._wait_until = 0.0
         self._refusal = 0
@@ -111,6 +113,7 @@ class HttpClient:
         max_body: int = MAX_BODY,
         redirects: int = 0,
         keep: bool = False,
+        bare: bool = False,
     ) -> HttpResponse:
         """Send one request and read the answer within `timeout` seconds in all.
 
@@ -118,12 +121,14 @@ class HttpClient:
         to http. Credentials stay within the origin (scheme, host, port): behind it neither they nor
         any other header of the caller are sent, and a body is not. An answer of 429, or of 503
         that says when to come back, stops all requests of this client for that time. `keep` uses a
-        kept connection where one is there, and keeps it.
+        kept connection where one is there, and keeps it. `bare`: without the headers of the
+        resource, which may say who asks.
         """
         with name_resource(self.name):
             self._admit_again()
             url = self.base_url.rstrip("/") + path
-            sent = {**self._headers, **(headers or {})}
+            usual = self._bare if bare else self._headers
+            sent = {**usual, **(headers or {})}
             way = Way()
             work = self._follow(Asked(method, url, sent, body, max_body, keep, way), redirects)
             return self._note(await self._within(timeout, work, way))
@@ -164,7 +169,7 @@ class HttpClient:
         """Refuse while the target has asked us to stay away."""
         wait = self._wait_until - self._monotonic()
         if wait > 0:
-            error = TargetRejected(
+            error = AskedToRest(
                 f"backing off: answered {self._refusal}, not asked again for"
                 f" {format_duration(wait)}",
                 "the target limits or sheds load: give its checks longer intervals or a budget",

@@ -145,14 +145,29 @@ class PostgresClient:
             return rows
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Query]:
+    async def snapshot(self, *, fresh: bool = False) -> AsyncIterator[Query]:
         """A REPEATABLE READ, READ ONLY transaction, always rolled back; yields `await query(sql,
         params)`.
 
-        A query that fails ends the snapshot: all that follow in it fail too.
+        A query that fails ends the snapshot: all that follow in it fail too. A `fresh` one is the
+        first transaction of its session: settings that somebody set before are unset in it.
         """
-        async with self._held() as connection:
-            await self._fetch(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", None)
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        async with self._transaction(begin, fresh=fresh) as query:
+            yield query
+
+    @asynccontextmanager
+    async def rehearsal(self) -> AsyncIterator[Query]:
+        """A READ WRITE transaction, always rolled back: what would happen. Triggers do run, and
+        sequences stay where they were moved to.
+        """
+        async with self._transaction("BEGIN READ WRITE") as query:
+            yield query
+
+    @asynccontextmanager
+    async def _transaction(self, begin: str, *, fresh: bool = False) -> AsyncIterator[Query]:
+        async with self._held(fresh=fresh) as connection:
+            await self._fetch(connection, begin, None)
 
             async def query(sql: str, params: Params = None) -> list[Record]:
                 return await self._fetch(connection, sql, params)
@@ -166,16 +181,18 @@ class PostgresClient:
             await connection.close()
 
     @asynccontextmanager
-    async def _held(self) -> AsyncIterator[Connection]:
+    async def _held(self, *, fresh: bool = False) -> AsyncIterator[Connection]:
         """The connection for one user at a time, left idle outside a transaction, or dropped."""
         with name_resource(self.name):
-            async with self._locked() as connection:
+            async with self._locked(fresh=fresh) as connection:
                 yield connection
 
     @asynccontextmanager
-    async def _locked(self) -> AsyncIterator[Connection]:
+    async def _locked(self, *, fresh: bool = False) -> AsyncIterator[Connection]:
         await self._turn()
         try:
+            if fresh:
+                await self.close()
             connection = await self._connected()
             try:
                 yield connection

@@ -17,6 +17,7 @@ from sentinel.clock import read_moment_now, utcnow
 from sentinel.config import Configuration
 from sentinel.core.model import Finding
 from sentinel.core.quantity import format_duration
+from sentinel.core.tenants.trial import ACTION as TRIALS
 from sentinel.errors import ActionRefused, UsageError
 from sentinel.runbook.book import Action, BookStep
 from sentinel.runbook.transcript import redact, show_rows
@@ -203,7 +204,7 @@ def _audit(store: Reader, subject: str, _now: datetime) -> Table:
             "subject": row.subject or "-",
             "why": row.detail or "-",
         }
-        for row in reversed(store.audit(limit=MAX_LINES))
+        for row in reversed(store.audit(limit=MAX_LINES, without=TRIALS))
         if subject in ("", row.subject)
     ]
 

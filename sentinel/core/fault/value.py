@@ -74,6 +74,8 @@ class FaultKind:
 
     An alert calls somebody when a fault has stood for `hold` seconds; where none is given, by
     severity. A `sudden` one happened in a moment and may be gone at the next look: it calls at once.
+    Of a `certain` one a single look is proof: the check is as bad as it says at once, without a soft
+    state.
     """
 
     key: str
@@ -84,6 +86,7 @@ class FaultKind:
     lasting: str = ""
     hold: float | None = None
     sudden: bool = False
+    certain: bool = False
 
     @property
     def alert_after(self) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sentinel.core.quantity import format_times
+from sentinel.core.tenants.trial import ACTION as TRIALS
 from sentinel.reports.figures.work import AutomationFact
 from sentinel.store import Reader
 
@@ -49,7 +50,7 @@ def _count_audit(store: Reader, since: datetime | None) -> Traces:
     """Chores: what they did is in the audit log, by their name."""
     rows = [
         row
-        for row in store.audit(limit=MAX_AUDIT)
+        for row in store.audit(limit=MAX_AUDIT, without=TRIALS)
         if row.actor == SENTINEL and (since is None or row.at >= since)
     ]
     counts = Counter(row.subject or row.action for row in rows)

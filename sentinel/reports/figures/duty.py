@@ -11,6 +11,7 @@ from datetime import datetime
 
 from sentinel.core.fault import FaultKind, Severity
 from sentinel.core.model import Incident, IncidentState
+from sentinel.core.tenants.trial import ACTION as TRIALS
 from sentinel.reports import ReportRequest
 from sentinel.reports.figures import Calling, FaultFact, Period, PersonAct
 from sentinel.store import CheckView, Reader, TimelineEntry
@@ -92,7 +93,7 @@ def list_people(
     ]
     found += [
         PersonAct(row.at, row.actor, row.action, row.subject, row.detail)
-        for row in store.audit(limit=MAX_AUDIT)
+        for row in store.audit(limit=MAX_AUDIT, without=TRIALS)
         if period.began <= row.at <= period.ended and row.action != NOTE and row.actor not in _OWN
     ]
     found.sort(key=lambda act: act.at)

@@ -19,6 +19,7 @@ from sentinel.core.bus.pending_fault import ORDER
 from sentinel.core.bus.smell import SMELLS
 from sentinel.core.remediation.restart import Reason
 from sentinel.core.tasks.synthetic import HOPS, TaskOutcome
+from sentinel.core.tenants.hole import RULES
 from sentinel.probes import load_kinds
 from sentinel.probes.flows import REMEDIES as FLOW_REASONS
 from sentinel.runbook.book import CONDITIONS, AppliesTo, Argv, LookAt, RedisCommand, Runbook
@@ -200,7 +201,11 @@ CLASSES = {
     "process": {"zombie", "SIGSTOP", "memory", "cores", "open files", "not running"},
     "http": {"status", "certificate", "not JSON", "took", "contain", "503/429", "budget"},
     "tcp": {"refused", "no answer in time", "expected", "own limit"},
-    "tenant_isolation": {"without any tenant", "row-level security is not", "marker of tenant B", "control failed"},
+    "tenant_probe": {"without any tenant", "row-level security is not", "control failed", "SET LOCAL leaves behind",
+                     "can write rows", "run as superuser", "before anybody sets it"},
+    "tenant_http": {"marker of tenant B", "control failed", "no token", "is no refusal"},
+    "tenant_audit": set(RULES),
+    "tenant_rows": {"without a tenant", "fallback tenant", "does not exist"},
     "workflow_canary": {outcome.value for outcome in TaskOutcome if outcome is not TaskOutcome.OK} | set(HOPS),
     "bus_ledger": {"growth", "overdue", "age", "depth"},
     "task_assignment": {"negative latency", "time zone", "pg_monitor", "capabilit"},

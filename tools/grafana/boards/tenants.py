@@ -156,6 +156,6 @@ BOARD = Board(
     "Sentinel: tenants",
     "May one tenant see the rows of another, in the database or over HTTP?",
     (STATS, *TRENDS, TABLES),
-    kinds=("tenant_isolation",),
+    kinds=("tenant_probe", "tenant_audit", "tenant_http", "tenant_rows"),
     order=7,
 )

@@ -1,4 +1,4 @@
-"""Kind `tenant_isolation`: each injected hole is found, a sound table passes, and no row content is
+"""Kind `tenant_probe`: each injected hole is found, a sound table passes, and no row content is
 told.
 """
 
@@ -6,14 +6,12 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from aiohttp import web
 
-from sentinel.adapters.http.client import HttpClient
 from sentinel.adapters.postgres import PostgresClient
 from sentinel.core.fault import Status
-from sentinel.demo.servers import free_port
+from sentinel.core.tenants.trial import TrialRecord
 from sentinel.errors import NotMeasurable, TargetUnreachable
-from sentinel.probes.tenant_isolation import KIND, TenantOptions, TenantState
+from sentinel.probes.tenant_probe import KIND, TenantProbeOptions, TenantProbeState
 
 A, B = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002"
 GOOD = "tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid"
@@ -22,6 +20,9 @@ OPEN = (
     "tenant_id::text = current_setting('app.tenant_id', true)"
     " or coalesce(current_setting('app.tenant_id', true), '') = ''"
 )
+
+
+SOUND = {"other_tenant pass": 1, "no_tenant pass": 1, "empty_tenant pass": 1}
 
 
 @pytest.fixture
@@ -60,13 +61,15 @@ def table(db):
 async def look(postgres, make_context, db):
     clients = []
 
-    async def once(*tables: str, state=None, user: str = "auditor", api=None, **options):
+    async def once(*tables: str, state=None, user: str = "auditor", **options):
         client = PostgresClient("main", postgres.dsn(user=user), statement_timeout=0.5)
         clients.append(client)
-        given = {"tables": list(tables), "role": "app_user", "tenant_a": A, "tenant_b": B} | options
-        roles = {"resource": client} | ({"api": api} if api else {})
-        context = make_context(roles, state=state or TenantState())
-        finding = await KIND.run(TenantOptions.model_validate(given), context)
+        given = {
+            "tables": list(tables), "roles": ["app_user"], "except_roles": ["postgres"],
+            "tenant_a": A, "tenant_b": B,
+        } | options  # fmt: skip
+        context = make_context({"resource": client}, state=state or TenantProbeState())
+        finding = await KIND.run(TenantProbeOptions.model_validate(given), context)
         for fault in finding.faults:
             assert set(fault.parameters) <= set(KIND.fault_kinds[fault.key].parameters)
         return finding
@@ -77,8 +80,8 @@ async def look(postgres, make_context, db):
 
 
 def places(finding) -> set[tuple[str, str]]:
-    """What is wrong with which table or path."""
-    return {(fault.key, *fault.subject.values()) for fault in finding.faults}
+    """What is wrong with which table, role or setting."""
+    return {(fault.key, next(iter(fault.subject.values()))) for fault in finding.faults}
 
 
 def totals(finding) -> dict[str, float]:
@@ -86,7 +89,7 @@ def totals(finding) -> dict[str, float]:
     return {
         f"{row.labels['probe']} {row.labels['result']}": row.values["probes_total"]
         for row in finding.rows
-        if row.values["probes_total"]
+        if row.values.get("probes_total") and row.labels["probe"] not in {"role", "left_setting"}
     }
 
 
@@ -94,17 +97,17 @@ async def test_sound_table_passes_for_a_role_without_data_rights(look, table):
     """The monitor's role can't read the table itself, only take the application's role."""
     finding = await look(table("sound"))
     assert finding.status is Status.UP, finding.detail
-    assert totals(finding) == {"other_tenant pass": 1, "no_tenant pass": 1}
-    assert len(finding.rows) == 9
+    assert totals(finding) == SOUND
+    assert len(finding.rows) == 19
 
 
 async def test_cast_that_fails_without_a_tenant_is_closed(look, table):
     """22P02 after the setting was '' is fail closed, at the first and at later looks."""
-    name, state = table("raw", RAW), TenantState()
+    name, state = table("raw", RAW), TenantProbeState()
     for _ in range(2):
         finding = await look(name, state=state)
         assert finding.status is Status.UP, finding.detail
-    assert totals(finding) == {"other_tenant pass": 2, "no_tenant pass": 2}
+    assert totals(finding) == dict.fromkeys(SOUND, 2)
 
 
 async def test_second_permissive_policy_leaks(look, table, db):
@@ -117,7 +120,7 @@ async def test_second_permissive_policy_leaks(look, table, db):
     assert places(finding) == {("no_tenant", "tenant.wide"), ("leak", "tenant.wide")}
     assert "top-secret" not in repr(finding)
     assert A not in repr(finding)
-    assert totals(finding) == {"other_tenant leak": 1, "no_tenant leak": 1}
+    assert totals(finding) == {"other_tenant leak": 1, "no_tenant leak": 1, "empty_tenant leak": 1}
 
 
 async def test_leaked_rows_are_counted_exactly(look, table):
@@ -132,7 +135,7 @@ async def test_fail_open_without_a_tenant_is_a_leak(look, table):
     """A policy that passes when the setting is empty."""
     finding = await look(table("open", OPEN))
     assert finding.status is Status.DOWN
-    assert totals(finding) == {"other_tenant pass": 1, "no_tenant leak": 1}
+    assert totals(finding) == {"other_tenant pass": 1, "no_tenant leak": 1, "empty_tenant leak": 1}
     assert "without any tenant" in finding.detail
 
 
@@ -176,29 +179,31 @@ async def test_one_missing_table_does_not_stop_the_others(look, table):
     assert finding.status is Status.DOWN
     assert totals(finding) == {
         "other_tenant error": 1, "other_tenant leak": 1, "other_tenant pass": 1,
-        "no_tenant error": 1, "no_tenant leak": 1, "no_tenant pass": 1,
+        "empty_tenant leak": 1, "empty_tenant pass": 1, "no_tenant leak": 1, "no_tenant pass": 1,
     }  # fmt: skip
     assert places(finding) == {
         ("leak", "tenant.leaky"), ("no_tenant", "tenant.leaky"), ("unjudged", "tenant.nowhere"),
     }  # fmt: skip
-    assert "2 of 6 probes passed" in finding.detail
+    assert "5 of 9 probes passed" in finding.detail
 
 
 async def test_role_that_may_not_be_taken_is_unknown(look, table):
     """The missing membership is named with its remedy."""
     finding = await look(table("sound2"), user="stranger")
     assert finding.status is Status.UNKNOWN
-    assert "SET TRUE" in finding.guidance
+    assert finding.faults[0].cure == (
+        'GRANT "app_user" TO "stranger" WITH INHERIT FALSE, SET TRUE;',
+    )
 
 
 async def test_dead_server_is_no_verdict_on_isolation(make_context):
     """Unreachable is raised as such; it is not a counted probe."""
     client = PostgresClient("main", "postgresql://u@127.0.0.1:1/x")
-    options = TenantOptions.model_validate(
-        {"tables": ["t.t"], "role": "r", "tenant_a": A, "tenant_b": B}
+    options = TenantProbeOptions.model_validate(
+        {"tables": ["t.t"], "roles": ["r"], "tenant_a": A, "tenant_b": B}
     )
     with pytest.raises(TargetUnreachable):
-        await KIND.run(options, make_context({"resource": client}, state=TenantState()))
+        await KIND.run(options, make_context({"resource": client}, state=TenantProbeState()))
 
 
 async def test_errors_do_not_quote_rows(look, table):
@@ -211,49 +216,126 @@ async def test_errors_do_not_quote_rows(look, table):
 
 async def test_counters_survive_a_restart(look, table):
     """Totals go on from the document."""
-    name, state = table("again"), TenantState()
+    name, state = table("again"), TenantProbeState()
     await look(name, state=state)
-    assert totals(await look(name, state=TenantState(state.dump())))["other_tenant pass"] == 2
+    assert totals(await look(name, state=TenantProbeState(state.dump())))["other_tenant pass"] == 2
+
+
+async def test_nothing_to_try_is_unknown(look, db):
+    """Without a role of the application there is nothing to try."""
+    with pytest.raises(NotMeasurable, match="nothing to try"):
+        await look(roles=[])
+
+
+async def test_every_table_with_the_column_is_tried(look, table):
+    """Where none is named; those that are left out of a list are told."""
+    name = table("first")
+    table("second", "true")
+    finding = await look()
+    assert ("leak", "tenant.second") in places(finding)
+    finding = await look(name)
+    assert finding.status is Status.UP
+    assert finding.evidence["tables_not_tried"] == ["tenant.second"]
+    assert "1 tables with a tenant not tried" in finding.detail
+
+
+async def test_roles_that_hold_sessions_are_tried_or_told(look, table, db, postgres):
+    """One that sentinel can't take is no pass; a superuser is the verdict."""
+    name = table("session")
+    db.execute(
+        "do $$ begin create role tp_root superuser login; exception when duplicate_object"
+        " then null; end $$"
+    )
+    with psycopg.connect(postgres.dsn(user="stranger")):
+        finding = await look(name)
+    assert finding.status is Status.UNKNOWN
+    assert places(finding) == {("unjudged", "stranger")}
+    with psycopg.connect(postgres.dsn(user="tp_root")):
+        finding = await look(name)
+    assert finding.status is Status.DOWN
+    assert finding.faults[0].text == "not isolated: sessions run as superuser tp_root"
+
+
+async def test_a_setting_that_was_left_behind_is_found(look, table, db):
+    """As a pooled session that was not reset, or a default of the role."""
+    db.execute(f"alter role auditor set app.tenant_id = '{A}'")
+    try:
+        finding = await look(table("left"))
+    finally:
+        db.execute("alter role auditor reset app.tenant_id")
+    assert ("left_behind", "app.tenant_id") in places(finding)
+    assert finding.status is Status.DOWN
+    assert A not in repr(finding)
+
+
+async def test_several_settings_are_set_together(look, table):
+    """A policy that asks for the organisation, too."""
+    name = table(
+        "org",
+        f"{GOOD} and current_setting('app.org_id', true) = 'org-' || left(tenant_id::text, 1)",
+    )
+    settings = {"app.org_id": {"tenant_a": "org-a", "tenant_b": "org-b"}}
+    assert (await look(name)).status is Status.UNKNOWN
+    assert (await look(name, other_settings=settings)).status is Status.UP
+
+
+WRITES = {
+    "sound": ("", set()),
+    "check true": ("create policy w on {t} for insert to app_user with check (true)", {"insert"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRITES)
+async def test_writing_across_tenants(look, table, db, case):
+    """Tried only where that is wanted, and rolled back; a violated constraint is no refusal."""
+    sql, ways = WRITES[case]
+    name = table(f"write_{len(case)}")
+    db.execute(f"alter table {name} add id int unique generated always as identity")
+    db.execute(f"grant insert, update, delete on {name} to app_user")
+    if sql:
+        db.execute(
+            f"create policy r on {name} as restrictive for select to app_user using ({GOOD})"
+        )
+        db.execute(sql.format(t=name))
+    before = db.execute(f"select * from {name} order by id").fetchall()
+    assert (await look(name)).status is Status.UP
+    finding = await look(name, write=True)
+    found = {way for way in ("insert", "update", "delete") if way in finding.detail}
+    assert found == ways, finding.detail
+    assert totals(finding)[f"write {'leak' if ways else 'pass'}"] == 1
+    assert db.execute(f"select * from {name} order by id").fetchall() == before
+
+
+async def test_without_time_nothing_is_proved(look, table, make_context, postgres):
+    """Tables that were not reached are unknown, not well."""
+    client = PostgresClient("main", postgres.dsn(user="auditor"))
+    options = TenantProbeOptions.model_validate(
+        {"tables": [table("late")], "roles": ["app_user"], "except_roles": ["postgres"],
+         "tenant_a": A, "tenant_b": B}
+    )  # fmt: skip
+    ticks = iter(range(0, 10_000, 100))
+    context = make_context(
+        {"resource": client}, state=TenantProbeState(), monotonic=lambda: float(next(ticks))
+    )
+    finding = await KIND.run(options, context)
+    await client.close()
+    assert finding.status is Status.UNKNOWN
+    assert "no time was left" in finding.detail
+
+
+async def test_each_look_leaves_its_record(look, table):
+    """At the first look, and when a result changes."""
+    name, state = table("noted"), TenantProbeState()
+    first = TrialRecord.read((await look(name, state=state)).notes[0].detail)
+    assert first.outcomes["pass"]["other_tenant app_user"] == [name]
+    assert (await look(name, state=TenantProbeState(state.dump()))).notes == []
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "result"),
-    [
-        ("rows: marker-of-a", Status.UP, "pass"),
-        ("rows: marker-of-a, marker-of-b", Status.DOWN, "leak"),
-        ("rows: none", Status.UNKNOWN, "error"),
-    ],
+    ("given", "remedy"),
+    [({"role": "app"}, "roles: .app."), ({"requests": []}, "tenant_http")],
 )
-async def test_http_half(look, body, status, result):
-    """A's own marker must occur, B's must not; the token is sent and never shown."""
-    tokens = []
-
-    async def rows(request: web.Request) -> web.Response:
-        tokens.append(request.headers["Authorization"])
-        return web.Response(text=body)
-
-    runner = web.AppRunner(app := web.Application())
-    app.router.add_get("/tasks", rows)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port := free_port()).start()
-    api = HttpClient("api", f"http://127.0.0.1:{port}")
-    request = {
-        "path": "/tasks",
-        "headers": {"Authorization": "Bearer of-a"},
-        "own_marker": "marker-of-a",
-        "foreign_marker": "marker-of-b",
-    }
-    finding = await look(api=api, requests=[request])
-    await api.close()
-    await runner.cleanup()
-    assert finding.status is status
-    assert totals(finding) == {f"http {result}": 1}
-    assert {where for _, where in places(finding)} == (set() if result == "pass" else {"/tasks"})
-    assert tokens == ["Bearer of-a"]
-    assert "of-a" not in repr(finding).replace("marker-of-a", "")
-
-
-async def test_nothing_to_try_is_unknown(look):
-    """A check without tables and requests says so."""
-    with pytest.raises(NotMeasurable, match="nothing to try"):
-        await look()
+def test_old_keys_are_told(given, remedy):
+    """What the kind was once is refused with what to write."""
+    with pytest.raises(ValueError, match=remedy):
+        TenantProbeOptions.model_validate({"tenant_a": A, "tenant_b": B, **given})

@@ -1,0 +1,1 @@
+"""Tenants in PostgreSQL: what the catalogue says, and what is tried."""
