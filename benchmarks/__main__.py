@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import benchmarks
 from benchmarks.harness import Benchmark, Others, Report, render, wait_for_calm, write_results
 
-_FRAME = {"__main__", "harness", "target"}
+_FRAME = {"__main__", "fleet", "harness", "target"}
 
 
 def load_benchmarks() -> dict[str, Benchmark]:

@@ -8,16 +8,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.fleet import A_FILE, MIX, write_fleet
 from benchmarks.harness import Benchmark, Report, Samples, version_of
+from benchmarks.target import Ports
 from sentinel.app.reloading import compare, keep_known
 from sentinel.config import load
 
 CHECKS = 10_000
-A_FILE = 2000
-"""Checks in one file."""
 ROUNDS = 5
 RELOAD = 0.6
 """Seconds of CPU beside the loop."""
@@ -26,8 +25,9 @@ RELOAD = 0.6
 def run(report: Report) -> None:
     """Each round in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="sentinel-bench-") as name:
-        folder = Path(name)
-        _write(folder)
+        folder = Path(name, "checks")
+        nowhere = Ports(os.getpid(), 8000, 9000, 8443, folder)
+        write_fleet(folder, CHECKS, 10.0, nowhere, "redis://127.0.0.1:6379/0")
         rounds = [_measure(folder) for _ in range(ROUNDS)]
     first, again, weight = (Samples.of([each[i] for each in rounds]) for i in range(3))
     report.add(f"CPU to read {CHECKS:,} checks", f"{first.median:.2f} s", first.spread("s", 2))
@@ -44,33 +44,10 @@ def run(report: Report) -> None:
         weight.spread("kB", 1),
     )
     report.notes.append(
-        f"{CHECKS:,} checks of {CHECKS // 10:,} components in {CHECKS // A_FILE} files, half of them `tcp`, 30 % "
-        "`http`, 15 % `redis_server`, 5 % `process`. A running daemon reads in a thread; what did not change keeps "
-        "its values."
+        f"{CHECKS:,} checks of {CHECKS // 10:,} components in {CHECKS // A_FILE} files, {MIX}. "
+        "A running daemon reads in a thread; what did not change keeps its values."
     )
     report.versions |= {"PyYAML": version_of("PyYAML"), "pydantic": version_of("pydantic")}
-
-
-def _write(folder: Path) -> None:
-    lines = ["platform: bench", "resources:", "  bus: {redis: 'redis://127.0.0.1:6379/0'}"]
-    lines += [f"  web{n}: {{http: 'http://127.0.0.1:{8000 + n}'}}" for n in range(100)]
-    lines += ["components:", *(f"  c{n}: {{}}" for n in range(CHECKS // 10))]
-    (folder / "platform.yaml").write_text("\n".join(lines) + "\n")
-    for begin in range(0, CHECKS, A_FILE):
-        text = "".join("".join(_check(n)) for n in range(begin, begin + A_FILE))
-        (folder / f"checks-{begin}.yaml").write_text(text)
-
-
-def _check(n: int) -> Iterator[str]:
-    yield f"- name: check-{n}\n  component: c{n // 10}\n  every: 10s\n"
-    if n % 20 < 10:
-        yield f"  kind: tcp\n  address: 127.0.0.1:{9000 + n % 50}\n"
-    elif n % 20 < 16:
-        yield f"  kind: http\n  resource: web{n % 100}\n  path: /health\n"
-    elif n % 20 < 19:
-        yield "  kind: redis_server\n  resource: bus\n"
-    else:
-        yield f"  kind: process\n  pid_file: /run/service-{n}.pid\n"
 
 
 def _measure(folder: Path) -> tuple[float, ...]:

@@ -197,6 +197,10 @@ class TargetRejected(TargetError):
     fault = REJECTED
 
 
+class AskedToRest(TargetRejected):
+    """It has asked us to stay away for a time that is not over: nothing was sent."""
+
+
 class WrongTarget(TargetError):
     """Another kind of server answers at the address."""
 

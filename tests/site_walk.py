@@ -27,6 +27,8 @@ class PageParser(HTMLParser):
         self.tags: Counter[str] = Counter()
         self.ids: Counter[str] = Counter()
         self.links: list[str] = []
+        self.orders: list[str] = []
+        """Where forms send to."""
         self._in_title = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -36,7 +38,11 @@ class PageParser(HTMLParser):
         self.lang = given.get("lang", self.lang) if tag == "html" else self.lang
         if given.get("id"):
             self.ids[given["id"]] += 1
-        self.links += [given[name] for name in ("href", "src", "action") if name in given]
+        self.links += [given[name] for name in ("href", "src") if name in given]
+        if tag == "form" and given.get("method") != "post":
+            self.links.append(given.get("action", ""))
+        self.orders += [given["action"]] if given.get("method") == "post" else []
+        self.orders += [given["formaction"]] if "formaction" in given else []
         if tag == "style" or (tag == "script" and not given.get("src")):
             self.inline.append(tag)
         self.inline += [name for name in given if name == "style" or name.startswith("on")]
@@ -80,6 +86,12 @@ def list_paths(names: Mapping[str, Iterable[str]]) -> list[str]:
     return found
 
 
+def takes_orders(address: str) -> bool:
+    """Whether something may be sent there, whoever may."""
+    patterns = (re.sub(r"\{\w+\}", "[^/]+", each.path) for each in ROUTES if each.method == "POST")
+    return any(re.fullmatch(pattern, address) for pattern in patterns)
+
+
 class Walk:
     """Each page once, each link that leads to one of ours once."""
 
@@ -97,6 +109,9 @@ class Walk:
             self.problems += [f"{path}: {each}" for each in judge_page(text)]
             for link in _sample(read_page(text).links):
                 await self.follow(path, link)
+            for order in _sample(read_page(text).orders):
+                if not takes_orders(order):
+                    self.problems.append(f"{path} gives orders to {order}, which takes none")
         return text
 
     async def follow(self, path: str, link: str) -> None:

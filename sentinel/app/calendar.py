@@ -311,8 +311,10 @@ class Calendar:
         await self.recorder.settle()
         if configuration.plan and kind in LOOKS_AT_EVIDENCE:
             await self.look()
-        request = make_request(
+        request = await asyncio.to_thread(  # a disk may hang
+            make_request,
             configuration,
+            configuration.state,
             incident=incident_id,
             next_update=self._next_report(kind),
         )

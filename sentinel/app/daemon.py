@@ -45,6 +45,7 @@ from sentinel.core.moment import read_moment, write_moment
 from sentinel.core.order import Answer, Order
 from sentinel.engine.aside import Aside
 from sentinel.engine.assembly import Engine, Surroundings, make_engine
+from sentinel.engine.breath import Breath
 from sentinel.engine.clock import SteadyClock
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.present import PresentReader
@@ -121,6 +122,7 @@ class Daemon:
             OrderDesk(self.store, configuration.state, self.ask_reload),
             certificate,
             make_known(lambda: self.configuration, self.bookcase, present),
+            self.engine.hub,
         )
         self._page.used.update(json.loads(self.store.meta(USED_KEY) or "{}"))
         if certificate is not None:
@@ -286,10 +288,8 @@ class Daemon:
     def _ready(self) -> tuple[bool, str]:
         if not self.engine.recorder.writable:
             return False, f"the state can't be written: {self.engine.recorder.trouble}"
-        waiting = [
-            check.name for check, result, *_ in self.engine.picture.results() if result is None
-        ]
-        return not waiting, f"{len(waiting)} checks have no result yet" if waiting else "ready"
+        waiting = self.engine.picture.count_unseen()
+        return not waiting, f"{waiting} checks have no result yet" if waiting else "ready"
 
     # -- run --------------------------------------------------------------------------------------
 
@@ -329,7 +329,7 @@ class Daemon:
             **describe_conditions(self.bookcase.shelf),
         }
         changes = self.engine.objectives.settle()
-        changes.meta = self._signs.choose(words, self.engine.picture.looks())
+        changes.meta = self._signs.choose(words, self.engine.picture.looks)
         along = bool(changes.tallies)  # written with what the checks remember: the same pages
         changes.gaps = self.engine.guard.take_gaps()
         await self.engine.recorder.later(changes, along=along)
@@ -429,8 +429,10 @@ class Daemon:
         learn_secrets(fresh.secrets)
         await self.clients.follow(fresh.resources)
         self.configuration = replace(fresh, listen=old.listen, state=old.state)
+        breath = Breath()
         for name in differences.gone:
             await self.roster.remove(name)
+            await breath.draw()
         for name in differences.left:
             await self._release(name, gone=True)
         await self.enrolment.add_components(differences.joined)
@@ -449,6 +451,7 @@ class Daemon:
             if check.name in differences.other_kind:
                 await self.roster.remove(check.name)
             await self.engine.scheduler.remove(check.name)
+            await breath.draw()
         await self.enrolment.add_checks(differences.changed, self.configuration.components)
         await self.enrolment.reconsider_left(watched)
 

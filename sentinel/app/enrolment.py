@@ -12,6 +12,7 @@ from sentinel.app.roster import CheckRoster
 from sentinel.core.model import Check, Component, Incident
 from sentinel.core.objective import Objective
 from sentinel.engine.assembly import Engine
+from sentinel.engine.breath import Breath
 from sentinel.engine.objectives import read_kept
 from sentinel.engine.supervision import make_check, name_of_check
 from sentinel.errors import StateUnwritable
@@ -35,6 +36,8 @@ class Enrolment:
     async def add_components(self, components: Sequence[Component]) -> None:
         """Take components in, with the incidents that are still open, and what their drivers knew."""
         # In the store's thread: at a reload a locked file must not make sentinel stand still.
+        await self.roster.recall()
+        breath = Breath()
         incidents = await self.engine.recorder.call(lambda: self.store.incidents(open_only=True))
         open_incidents: dict[str, list[Incident]] = {}
         for incident in incidents:  # the newest first: an older one is beneath it
@@ -45,6 +48,7 @@ class Enrolment:
         for component in components:
             upper, lower = [*open_incidents.get(component.name, []), None, None][:2]
             self.engine.picture.add_component(component, upper, lower, before.get(component.name))
+            await breath.draw()
         context = DriverContext(self.log_folder, self.clients)
         for component in components:
             if component.driver:
@@ -59,9 +63,12 @@ class Enrolment:
 
     async def add_checks(self, checks: Sequence[Check], components: Iterable[Component]) -> None:
         """Take checks in; what the store shows is what is watched now, of these components."""
+        await self.roster.recall()
+        breath = Breath()
         for check in checks:
             self.roster.add(check)
-        names = [check.name for check, *_ in self.engine.picture.results()]
+            await breath.draw()
+        names = [watched.check.name for watched in self.engine.picture.watched()]
         self._untold = names, [component.name for component in components]
         await self.tell_store()
 

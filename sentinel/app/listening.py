@@ -23,6 +23,7 @@ from sentinel.web.desk import Desk
 from sentinel.web.door import DoorGuard
 from sentinel.web.exposition import Settle, keep_nothing
 from sentinel.web.guard import listen_hosts
+from sentinel.web.live.channel import Feed
 from sentinel.web.page import OpenPage, open_page
 from sentinel.web.refusals import DoorRefusal
 from sentinel.web.views.known import NOTHING_KNOWN, Known
@@ -41,11 +42,13 @@ async def listen(
     desk: Desk | None = None,
     certificate: ServedCertificate | None = None,
     known: Known = NOTHING_KNOWN,
+    feed: Feed | None = None,
 ) -> OpenPage:
     """Serve until the page is closed; ages are counted by `utcnow`, the clock of what is shown.
     `configuration` gives the one in force, `runbooks(name)` the text of one, `settle()` writes what
-    totals were counted, `known` is what the configuration tells. PortInUse when the address can't
-    be had. `desk` takes the orders of who may give them; with a `certificate` the page is TLS.
+    totals were counted, `known` is what the configuration tells, `feed` tells what changes.
+    PortInUse when the address can't be had. `desk` takes the orders of who may give them; with a
+    `certificate` the page is TLS.
     """
     sockets = bind(configuration())
     host, port = configuration().listen[0], sockets[0].getsockname()[1]
@@ -73,6 +76,7 @@ async def listen(
         rules=rules,
         tokens=lambda: read_tokens(state),
         desk=desk,
+        feed=feed,
         known=known,
     )
     for why in DoorRefusal:  # at zero, so that `rate()` sees the first one

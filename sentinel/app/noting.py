@@ -8,6 +8,7 @@ from sentinel.app.ordering import actor
 from sentinel.core.component.incident import Event
 from sentinel.core.foreign.visible import make_visible
 from sentinel.errors import UnknownName, UsageError
+from sentinel.redaction import hide_shapes
 from sentinel.store import Changes, Store
 
 NOTE = "note"
@@ -17,12 +18,13 @@ MAX_NOTE = 2000
 
 
 def note_incident(store: Store, incident_id: str, text: str, now: datetime, by: str = "") -> str:
-    """Put a person's sentence into the timeline and the audit log; who wrote it.
+    """Put a person's sentence into the timeline and the audit log; who wrote it. What looks like a
+    secret is not kept: notes are pasted from terminals.
 
     Raises UsageError for an incident that is not there, and for a note that says nothing or is too
     long.
     """
-    line = " ".join(make_visible(text).split())
+    line = hide_shapes(" ".join(make_visible(text).split()))
     if store.incident(incident_id) is None:
         raise UnknownName(
             f"there is no incident {incident_id!r}", "`sentinel incident list` lists them"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 
 from sentinel.app.runbooks.places import find_runbook, known_faults, open_shelf
 from sentinel.config import Configuration
@@ -20,6 +21,7 @@ from sentinel.probes import load_kinds
 from sentinel.reports import ReportRequest
 from sentinel.reports.figures.automation import EVIDENCE, RESTARTS, name_report
 from sentinel.runbook.shelf import Shelf
+from sentinel.store.folder import read_disk
 
 LOOKS_AT_EVIDENCE = frozenset({"progress", "readiness"})
 """Reports before which the evidence is looked at."""
@@ -27,13 +29,16 @@ LOOKS_AT_EVIDENCE = frozenset({"progress", "readiness"})
 
 def make_request(
     configuration: Configuration | None,
+    state: Path,
     *,
     incident: str | None = None,
     began: datetime | None = None,
     ended: datetime | None = None,
     next_update: datetime | None = None,
 ) -> ReportRequest:
-    """A request with everything that the configuration says; without one, nothing of it."""
+    """A request with everything that the configuration says; without one, nothing of it. `state`:
+    the folder whose disk is looked at.
+    """
     own = make_kind(Fleet())
     asked = ReportRequest(
         kinds={**load_kinds(), own.name: own},
@@ -41,6 +46,7 @@ def make_request(
         began=began,
         ended=ended,
         next_update=next_update,
+        disk=read_disk(state),
     )
     if configuration is None:
         return asked

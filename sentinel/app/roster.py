@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from sentinel.app.membership import Membership
+from sentinel.app.reading import beside
 from sentinel.clock import utcnow
 from sentinel.core.fault import StandingFault
 from sentinel.core.model import Check
@@ -41,18 +42,25 @@ class CheckRoster:
     upkeep: Upkeep
     _checks: dict[str, Check] = field(default_factory=dict)
     _scheduled: set[str] = field(default_factory=set)
-    _healths: dict[str, Any] | None = None
+    _recalled: bool = False
+    _healths: dict[str, Any] = field(default_factory=dict)
     _states: dict[str, Any] = field(default_factory=dict)
     """What was remembered at the start, each used once: a check that comes again later begins anew.
     """
     _faults: dict[str, list[StandingFault]] = field(default_factory=dict)
 
+    async def recall(self) -> None:
+        """Read what the sentinel before this one remembered, once; before the first check is added."""
+        if not self._recalled:
+            self._recalled = True
+            self._healths, self._states, self._faults = await beside(self._read)
+
+    def _read(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, list[StandingFault]]]:
+        states, since = self.store.probe_states(), utcnow() - timedelta(seconds=KEPT)
+        return self.store.healths(), states, _by_check(self.store.faults(since=since))
+
     def add(self, check: Check) -> None:
         """Begin to run a check, with what was believed of it and what it remembered."""
-        if self._healths is None:
-            self._healths, self._states = self.store.healths(), self.store.probe_states()
-            since = utcnow() - timedelta(seconds=KEPT)
-            self._faults = _by_check(self.store.faults(since=since))
         kind = self.kinds[check.kind]
         self._restore(check, kind)
         health, faults = self._healths.pop(check.name, None), self._faults.pop(check.name, [])

@@ -26,12 +26,13 @@ class SignsOfLife:
     _signed: Moment | None = None
     _told: Moment | None = None
     """When the last sign was given, and when the checks were told of."""
+    _looks_every: float = LOOKS_EVERY
 
     def choose(
-        self, words: Mapping[str, str], ran: Mapping[str, tuple[datetime, int]]
+        self, words: Mapping[str, str], ran: Callable[[], Mapping[str, tuple[datetime, int]]]
     ) -> dict[str, str]:
         """Of these words those that have changed; with them, or when it is time, that it lives and
-        when each check `ran`.
+        when each check `ran`, of which there may be so many that they are only asked for then.
         """
         now = self.moment()
         chosen = {key: word for key, word in words.items() if self._said.get(key) != word}
@@ -39,14 +40,12 @@ class SignsOfLife:
         if chosen or _is_due(self._signed, now, SIGN_EVERY):
             self._signed = now
             chosen[BEAT] = write_moment(now)
-            chosen |= self._tell_looks(now, ran)
+            if _is_due(self._told, now, self._looks_every):
+                chosen |= self._tell_looks(now, ran())
         return chosen
 
     def _tell_looks(self, now: Moment, ran: Mapping[str, tuple[datetime, int]]) -> dict[str, str]:
-        every = MANY_EVERY if len(ran) > MANY else LOOKS_EVERY
-        if not _is_due(self._told, now, every):
-            return {}
-        self._told = now
+        self._told, self._looks_every = now, MANY_EVERY if len(ran) > MANY else LOOKS_EVERY
         return {LOOKS: write_looks(now.at, ran)}
 
 

@@ -142,7 +142,7 @@ class WatchedCheck:
         """Fault that a person would look up: what is bad now, or was bad while the check is not
         healthy again; "" of none.
         """
-        worst_now = next((each.fault.key for each in self.counting), "")
+        worst_now = next((each.fault.key for each in self.counting), "") if self.standing else ""
         return worst_now or (self.blamed if self.shown in BAD else "")
 
     def fresh(self, now: datetime) -> Status:
@@ -284,9 +284,8 @@ class Picture:
     def remove_check(self, name: str) -> None:
         """Forget a check that the configuration no longer has."""
         watched = self._checks.pop(name, None)
-        for mine in self._of_component.values():
-            mine.pop(name, None)
         if watched is not None:
+            self._of_component[watched.check.component].pop(name, None)
             self.metrics.remove_check(name)
 
     # -- what changes -----------------------------------------------------------------------------
@@ -409,6 +408,15 @@ class Picture:
                 found, rank = watched, watched.shown.rank
         return found
 
+    def speaks_for_all(self, watched: WatchedCheck) -> bool:
+        """Whether a check is the worst one of its component, the first of equals: or nobody knows."""
+        name = watched.check.component
+        status = self.statuses.get(name)
+        for each in self._of_component.get(name, {}).values():
+            if each.shown is status and each.finding is not None:
+                return each is watched
+        return True
+
     def find_faults(self, component: str) -> list[tuple[WatchedCheck, Fault]]:
         """The faults of a component that count, of checks that are believed to be bad: what is now
         before what was lost, by status, then by how soon somebody must hear of them.
@@ -483,6 +491,10 @@ class Picture:
     def watched(self) -> list[WatchedCheck]:
         """Everything that is known of each check."""
         return list(self._checks.values())
+
+    def count_unseen(self) -> int:
+        """Checks without a result yet."""
+        return sum(watched.result is None for watched in self._checks.values())
 
     def has_told(self, section: Section) -> bool:
         """Whether every check that may name figures of a section one by one has done so."""

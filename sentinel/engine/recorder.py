@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -75,6 +76,11 @@ class _Held:
     since: float
     turn: _Waiting
     counted: Mapping[str, Any]
+
+
+def _make_all(turns: Sequence[_Waiting]) -> Changes:
+    """What was held as one turn, made where it is written."""
+    return put_together([turn.get() for turn in turns])[0]
 
 
 class Recorder:
@@ -228,9 +234,9 @@ class Recorder:
         """What is held of these goes into the queue."""
         with self._queueing:
             found = [self._held.pop(subject, None) for subject in subjects]
-        for held in found:
-            if held is not None:
-                self._put(held.turn)
+        turns = [held.turn for held in found if held is not None]
+        for at in range(0, len(turns), SWEEP):
+            self._put(_Waiting(partial(_make_all, turns[at : at + SWEEP])))
 
     def _clean(self, changes: Changes) -> None:
         """What drivers, programs and servers said is told in sentences of ours: the last place

@@ -34,14 +34,14 @@ from sentinel.core.flows.clock import TimeColumns
 from sentinel.core.flows.dwell import DAY, LEAST_ALARMS
 from sentinel.core.flows.family import DISAGREEMENTS, MasterRules
 from sentinel.core.flows.finding import REMEDIES, Reservations, make_finding
-from sentinel.core.flows.history import History
+from sentinel.core.flows.history import IN_TIME, History
 from sentinel.core.flows.lasting import DIFFER, Families
 from sentinel.core.flows.skewed import SKEWED
 from sentinel.core.flows.stuck import Crew, FlowRules
 from sentinel.core.flows.table import TableRules
 from sentinel.core.flows.tenancy import FALLBACK, FOREIGN, MISSING, normalise_tenant
 from sentinel.core.flows.verdict import judge
-from sentinel.core.model import Finding, Fold, Impact, Measurement, Section, Term
+from sentinel.core.model import Finding, Fold, Impact, Measurement, Section, Sli, Term
 from sentinel.errors import TargetError, TargetRejected
 from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration, refusal
@@ -462,6 +462,14 @@ KIND = Kind(
             labels=("flow_type", "kind"),
         ),
         Measurement(
+            "settled",
+            "Stays in a status, each once: those that ended and never were too long, and those that"
+            " were found too long",
+            "sentinel_flow_stays_settled_total",
+            "counter",
+            labels=("flow_type", "outcome"),
+        ),
+        Measurement(
             "dwell",
             "Completed stays in a status; at most one interval too long, where no column tells the"
             " entry",
@@ -469,6 +477,14 @@ KIND = Kind(
             "histogram",
             "seconds",
             _BY_STATUS,
+        ),
+    ),
+    slis=(
+        Sli(
+            "in_time",
+            "stays of flows in a status that ended before they were found too long",
+            (Term("settled"),),
+            (Term("settled", {"outcome": IN_TIME}),),
         ),
     ),
     impact=(

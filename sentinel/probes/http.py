@@ -13,6 +13,7 @@ import os
 import random
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from email import message
 from encodings.aliases import aliases
@@ -23,7 +24,7 @@ from pydantic import Field, SecretStr, model_validator
 from sentinel.adapters.http.client import HttpResponse
 from sentinel.core.fault import Fault, FaultKind, Severity, Status, headline, judge
 from sentinel.core.foreign.document import ForeignDocument, OwnLimit, read_foreign_json
-from sentinel.core.model import Finding, Histogram, Margin, Measurement, Row
+from sentinel.core.model import Finding, Histogram, Margin, Measurement, Row, Sli, Term
 from sentinel.core.quantity import format_duration
 from sentinel.core.servers.http import (
     BodyExpectation,
@@ -39,11 +40,18 @@ from sentinel.core.servers.http import (
     keep_worst,
     show,
 )
-from sentinel.errors import TargetUnreachable
+from sentinel.core.servers.rate_limit import read_rate_limit
+from sentinel.errors import AskedToRest, TargetRejected, TargetUnreachable
 from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration, HttpStatus, JsonPath, RegularExpression, Size
 
 _PARENTS = random.Random(os.urandom(16))  # noqa: S311 - a name, no secret: no system call each
+GOOD, SLOW, BAD = "good", "slow", "bad"
+OUTCOMES = (GOOD, SLOW, BAD)
+"""What becomes of a request: answered rightly and in time, rightly and too late, else."""
+_NO_EVENT = frozenset({"asks_for_rest", "unjudged"})
+"""Nobody was served badly: sentinel asked too often, or could not judge."""
+_NO_FAILURE = frozenset({"slow", "certificate"})
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -141,15 +149,34 @@ class HttpProbeOptions(Options):
 
 
 class HttpState:
-    """Durations since sentinel began to watch, as a histogram."""
+    """Durations since sentinel began to watch, as a histogram, and requests by outcome."""
 
-    __slots__ = ("counts", "sum", "total")
+    __slots__ = ("counts", "requests", "sum", "total")
 
     def __init__(self, document: Any = None) -> None:
         document = document or {}
         self.counts = list(document.get("counts") or [0] * len(BOUNDS))
         self.total = int(document.get("total", 0))
         self.sum = float(document.get("sum", 0.0))
+        known = document.get("requests") or {}
+        self.requests = {each: int(known.get(each, 0)) for each in OUTCOMES}
+
+    @property
+    def histogram(self) -> Histogram:
+        """The durations so far."""
+        return Histogram(BOUNDS, tuple(self.counts), self.total, self.sum)
+
+    def judge(self, finding: Finding, target: str) -> Finding:
+        """Count what became of a request, where somebody can tell; the finding with the counts."""
+        keys = {fault.key for fault in finding.faults}
+        if finding.status is not Status.UNKNOWN and not keys & _NO_EVENT:
+            outcome = BAD if keys - _NO_FAILURE else SLOW if SLOW in keys else GOOD
+            self.requests[outcome] += 1
+        rows = [
+            Row({"target": target, "outcome": each}, {"requests": float(count)})
+            for each, count in self.requests.items()
+        ]
+        return replace(finding, rows=[*finding.rows, *rows])
 
     def observe(self, seconds: float) -> Histogram:
         """Count one answer; the histogram so far."""
@@ -158,11 +185,12 @@ class HttpState:
         ]
         self.total += 1
         self.sum += seconds
-        return Histogram(BOUNDS, tuple(self.counts), self.total, self.sum)
+        return self.histogram
 
     def dump(self) -> Any:
         """What must survive a restart."""
-        return {"counts": self.counts, "total": self.total, "sum": self.sum}
+        known = {"counts": self.counts, "total": self.total, "sum": self.sum}
+        return {**known, "requests": self.requests}
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -172,6 +200,7 @@ async def run(options: HttpProbeOptions, context: Context) -> Finding:
     """Ask once and judge the answer."""
     client = context.http()
     target = {"target": client.name, "target_type": "http"}
+    labels = {"target": client.name}
     try:
         response = await client.request(
             options.method,
@@ -186,11 +215,22 @@ async def run(options: HttpProbeOptions, context: Context) -> Finding:
     except TargetUnreachable as error:
         fault = error.as_fault(client.name)
         rows = [Row(target, {"target_up": 0.0})]
-        return Finding(fault.status, fault.text, rows, guidance=fault.guidance, faults=[fault])
-    labels = {"target": client.name}
+        rows.append(Row(labels, {"duration_seconds": context.state.histogram}))
+        found = Finding(fault.status, fault.text, rows, guidance=fault.guidance, faults=[fault])
+        return _count(context, found, client.name)
+    except TargetRejected as error:  # no answer that HTTP knows: told at the next one
+        if not isinstance(error, AskedToRest):
+            context.state.requests[BAD] += 1
+        raise
     rows = _rows(response, labels, target, context)
     endpoint = Endpoint(client.name, options.path.partition("?")[0])
-    return _finding(options, endpoint, response, rows, context.read_wall())
+    found = _finding(options, endpoint, response, rows, context.read_wall())
+    return _count(context, found, client.name)
+
+
+def _count(context: Context, finding: Finding, target: str) -> Finding:
+    state: HttpState = context.state
+    return state.judge(finding, target)
 
 
 def _headers(options: HttpProbeOptions, trace_id: str) -> dict[str, str]:
@@ -314,6 +354,8 @@ def _rows(
     if response.certificate_expires is not None:
         left = (response.certificate_expires - context.read_wall()).total_seconds()
         values["certificate_remaining_seconds"] = left
+    if (limit := read_rate_limit(response.headers)) is not None:
+        values |= {"rate_limit_used": float(limit.used), "rate_limit": float(limit.whole)}
     return [Row(labels, values), Row(target, {"target_up": 1.0})]
 
 
@@ -372,11 +414,45 @@ KIND = Kind(
             labels=("target",),
         ),
         Measurement(
+            "requests",
+            "Requests by what became of them: answered rightly and in time, too late, or not so",
+            "sentinel_http_requests_total",
+            "counter",
+            labels=("target", "outcome"),
+        ),
+        Measurement(
+            "rate_limit_used",
+            "Requests of the target's rate limit that are used up, where its headers tell",
+            labels=("target",),
+        ),
+        Measurement(
+            "rate_limit",
+            "Requests that the target's rate limit allows, where its headers tell",
+            labels=("target",),
+        ),
+        Measurement(
             "target_up",
             "Whether the target answers at all",
             "sentinel_target_up",
             labels=("target", "target_type"),
         ),
     ),
-    margins=(Margin("certificate", "certificate_remaining_seconds", 30 * 86400.0, unit="seconds"),),
+    slis=(
+        Sli(
+            "in_time",
+            "requests that were answered rightly, and no later than the latency of the check says",
+            (Term("requests"),),
+            (Term("requests", {"outcome": GOOD}),),
+        ),
+        Sli(
+            "answered",
+            "requests that were answered rightly, however late",
+            (Term("requests"),),
+            bad=(Term("requests", {"outcome": BAD}),),
+        ),
+    ),
+    margins=(
+        Margin("certificate", "certificate_remaining_seconds", 30 * 86400.0, unit="seconds"),
+        Margin("rate limits", "rate_limit_used", 0.8, "rate_limit"),
+    ),
 )

@@ -20,6 +20,7 @@ from sentinel.shelf import LazyShelf
 if TYPE_CHECKING:  # the program that renders templates needs neither, and starts faster without
     from sentinel.probes import Kind
     from sentinel.store import Reader
+    from sentinel.store.folder import DiskSpace
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -34,7 +35,8 @@ class ReportRequest:
     `escalation` who is called after how many seconds. `remembered`: seconds
     after which the store forgets what happened; nothing is claimed of what was before. `plan` is
     what is to be reached, `automations` what runs by itself: (name, when). `find_runbook` gives the
-    runbook for a fault of a check, by their names: "" where the configuration knows none.
+    runbook for a fault of a check, by their names: "" where the configuration knows none. `disk` is
+    that of the state, None where nobody looked.
     """
 
     kinds: Mapping[str, Kind] = field(default_factory=dict)
@@ -49,6 +51,7 @@ class ReportRequest:
     plan: Plan = field(default_factory=Plan)
     automations: Sequence[tuple[str, str]] = ()
     find_runbook: Callable[[str, str], str] = lambda _check, _fault: ""
+    disk: DiskSpace | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,7 @@ def _tell(case: _Case) -> RecoveryFacts:
         lost=[fault for fault in faults if fault.lost],
         positions=list_positions(store, kinds, checks, case.period),
         targets=list_targets(store, request, now),
-        risks=list_risks(kinds, checks),
+        risks=list_risks(kinds, checks, request.disk),
         trends=[*list_trends(store, kinds, checks, window), *list_budgets(store, window)],
         escalation=list_calls(request.escalation, list_open(store), now),
         next_update=request.next_update or _plan_update(case),

@@ -36,6 +36,8 @@ text].
 """
 PLEDGE = "pledge/"
 """With the name of a check behind it: what its kind pledged, newer than its state (JSON)."""
+FORGOTTEN = "forgotten"
+"""Under this word the store remembers from when on it has all that happened: an instant."""
 OWN_ACTOR = "sentinel"
 """Who acts where nobody ordered it."""
 OWN_KEY = "own"

@@ -7,6 +7,7 @@ import fcntl
 import os
 import stat
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from sentinel.errors import ActionRefused, StateError, StateUnwritable
@@ -100,6 +101,28 @@ def find_cause(folder: Path) -> tuple[str, str]:
     if disk.f_bavail * disk.f_frsize < _LEAST or disk.f_files > 0 == disk.f_favail:
         return "its disk is full", MAKE_ROOM
     return "", ""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpace:
+    """Of the disk on which the state lies: bytes and files, used and in all (0 files: it has no
+    such limit). What only root may use counts as used.
+    """
+
+    used: int
+    whole: int
+    files_used: int = 0
+    files: int = 0
+
+
+def read_disk(folder: Path) -> DiskSpace | None:
+    """How full the disk of a folder is; None where it does not tell."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return None
+    free, whole = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+    return DiskSpace(whole - free, whole, disk.f_files - disk.f_favail, disk.f_files)
 
 
 def prepare_folder(folder: Path) -> None:

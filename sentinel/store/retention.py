@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sentinel.store import PLEDGE, Retention, RetentionStep
+from sentinel.store import FORGOTTEN, PLEDGE, Retention, RetentionStep
 from sentinel.store.audit import forget_heads, forget_rows
 from sentinel.store.document import write_instant
+from sentinel.store.table import TABLES, is_sealed, replace
 
 if TYPE_CHECKING:
     from sentinel.store.database import Database
@@ -87,6 +88,8 @@ def forget_some(database: Database, retention: Retention) -> RetentionStep:
     before = time.perf_counter()
     with database.transaction() as db:
         rows = sum(_forget_rows(db, retention, database.stride))
+        if rows:
+            _say_so(db, write_instant(retention.before))
     pages = database.give_back(SPARE, PAGES)
     rows += _forget_audit(database, retention)
     took = time.perf_counter() - before
@@ -126,6 +129,14 @@ def _forget_rows(db: sqlite3.Connection, retention: Retention, most: int) -> Ite
         )
         sql = f"DELETE FROM {table} WHERE rowid IN ({cap})"  # noqa: S608 - two literals
         yield db.execute(sql, (kept, max(most, 1))).rowcount
+
+
+def _say_so(db: sqlite3.Connection, before: str) -> None:
+    """Reports claim nothing of the time before, whatever the configuration says by then."""
+    found = db.execute(f"{TABLES['meta'].select} WHERE key = ?", (FORGOTTEN,)).fetchall()
+    said = next((row[-1] for _, seal, *row in found if is_sealed("meta", seal, row)), "")
+    if before > said:
+        replace(db, "meta", (FORGOTTEN, before))
 
 
 def _delete(table: str, column: str, limit: str = "before") -> str:

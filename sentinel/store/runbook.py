@@ -95,9 +95,14 @@ def own_troubles(store: _Views) -> list[str]:
 def runbook_of(store: _Views, incident: Incident) -> str:
     """The runbook to open for an incident: that of its state, else that of what was found, or ""."""
     conditions = json.loads(store.meta(CONDITIONS_KEY) or "{}")
+    found = (str(check.runbook) for check in store.checks() if check.name == incident.check)
+    return choose_runbook(conditions, incident, next(found, ""))
+
+
+def choose_runbook(conditions: Mapping[str, str], incident: Incident, of_check: str) -> str:
+    """That of the state of an incident (`conditions`), else its own, else that of its check."""
     if incident.exhausted and conditions.get("exhausted"):
         return str(conditions["exhausted"])
     if incident.blocked_by and conditions.get("blocked"):
         return str(conditions["blocked"])
-    found = (str(check.runbook) for check in store.checks() if check.name == incident.check)
-    return incident.runbook or next(found, "")
+    return incident.runbook or of_check

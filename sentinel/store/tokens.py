@@ -42,7 +42,7 @@ def read_tokens(folder: Path) -> tuple[AccessToken, ...]:
     try:
         document = json.loads(content.data)
         return tuple(_read(each) for each in document["tokens"][:MANY])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StateError(f"{path} holds no list of tokens", _AGAIN) from error
 
 

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from sentinel.errors import Problem
 from sentinel.redaction import hide_shapes
 from sentinel.strict.place import Place
+from sentinel.strict.read import MAX_DIGITS
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 NO_KEYS: Collection[str] = ()
@@ -100,8 +101,6 @@ def _explain_type(item: Any) -> tuple[str, str]:
     return f"must be {wanted}, found {_shown(item['input'])}", remedy
 
 
-MAX_DIGITS = 18
-"""A longer run of digits is a name, not a number."""
 _NUMBERS = frozenset({"int_type", "float_type"})
 _LONG = re.compile(rf"[-+]?[0-9.]{{{MAX_DIGITS},}}")
 _TYPES = {

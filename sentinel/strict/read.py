@@ -16,11 +16,12 @@ from typing import Any, NoReturn
 import yaml
 
 from sentinel.strict.environment import find_variables, substitute
-from sentinel.strict.explain import MAX_DIGITS
 from sentinel.strict.file import UnreadableFile, read_regular_file
 from sentinel.strict.folder import digest_file
 from sentinel.strict.place import Document, KeyPath
 
+MAX_DIGITS = 18
+"""A longer run of digits is a name, not a number."""
 _PLAIN_TAGS = {
     f"tag:yaml.org,2002:{name}"
     for name in (

@@ -34,10 +34,13 @@ from sentinel.web.exposition import (
 from sentinel.web.faults import faults_document
 from sentinel.web.guard import (
     MIDDLEWARES,
+    STREAM,
     Handler,
     add_headers,
     is_short,
 )
+from sentinel.web.live.channel import Feed
+from sentinel.web.live.stream import end_streams, follow_status, show_status
 from sentinel.web.signing import tell_reason
 from sentinel.web.site import SITE, Site, make_site
 from sentinel.web.views.ask import is_asked
@@ -73,14 +76,16 @@ def make_app(
     rules: Callable[[], AccessRules] = AccessRules,
     tokens: Callable[[], tuple[AccessToken, ...]] = tuple,
     desk: Desk | None = None,
+    feed: Feed | None = None,
 ) -> web.Application:
     """The web application.
 
     `metrics(openmetrics)` gives the exposition in pieces, `ready()` whether the daemon is and one
     line why, `hosts()` what `Host` may name (see `guard.listen_hosts`); `reports` is the folder of
     report files, `runbooks(name)` the text of one; `settle()` writes down what totals were counted,
-    before anybody is shown them; `known` is what the configuration tells. `rules()` and `tokens()`
-    say who may enter, `desk` carries out what they order; without one nothing is ordered here.
+    before anybody is shown them; `known` is what the configuration tells; `feed` tells what changes,
+    None: the status page is not live. `rules()` and `tokens()` say who may enter, `desk` carries
+    out what they order; without one nothing is ordered here.
     """
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=MAX_BODY)
     app[SITE] = make_site(
@@ -94,6 +99,7 @@ def make_app(
         now=now,
         monotonic=monotonic,
         settle=settle,
+        feed=feed,
         known=known,
     )
     site = app[SITE]
@@ -108,16 +114,11 @@ def make_app(
         elif desk is not None or route.scope is OPEN:
             app.router.add_route(route.method, route.path, route.handler)
     app.on_response_prepare.append(add_headers)
+    app.on_shutdown.append(end_streams)
     return app
 
 
 # -- pages ----------------------------------------------------------------------------------------
-
-
-async def show_status(request: web.Request) -> web.Response:
-    """The status page, complete without JavaScript."""
-    site = request.app[SITE]
-    return await write_page(site, "status.html.j2", here="/", status=await site.status.get())
 
 
 async def show_faults(request: web.Request) -> web.Response:
@@ -291,6 +292,7 @@ ROUTES = (
     Route("/sign-out", signing.sign_out, OPEN, "POST"),
     Route("/api/v1/caller", signing.tell_caller, READ),
     Route("/api/v1/status", api_status, READ),
+    Route(STREAM, follow_status, READ),
     Route("/api/v1/faults", api_faults, READ),
     Route("/api/v1/reports", api_reports, READ),
     *(Route(path, handler, READ) for path, handler in list_view_routes()),

@@ -18,6 +18,8 @@ from sentinel.web.notices import describe_channels, describe_maintenance, descri
 from sentinel.web.objectives import list_objectives
 
 STALE = "stale"
+TOLD_FOR = timedelta(hours=1)
+"""So long it is said that sentinel saw nothing."""
 _ORDER = (Status.UP, Status.UNKNOWN, STALE, Status.DEGRADED, Status.DOWN)
 
 Document = dict[str, Any]
@@ -135,7 +137,7 @@ def describe_incident(incident: Incident, now: datetime, actions: Mapping[str, s
         "id": incident.id,
         "component": incident.component,
         "status": incident.status.value,
-        "shown": _show(incident),
+        "shown": show_status(incident),
         "state": incident.state.value,
         "opened": incident.opened,
         "recovered": incident.recovered,
@@ -155,11 +157,11 @@ def describe_incident(incident: Incident, now: datetime, actions: Mapping[str, s
         "escalated": incident.escalated,
         "acknowledged": incident.acknowledged,
         "acknowledged_by": incident.acknowledged_by,
-        "why": _why(incident, actions.get(incident.component, "")),
+        "why": explain_standstill(incident, actions.get(incident.component, "")),
     }
 
 
-def _show(incident: Incident) -> str:
+def show_status(incident: Incident) -> str:
     """The status as it is shown: what works again is no red card because it is watched."""
     return Status.UP.value if incident.recovered is not None else incident.status.value
 
@@ -187,7 +189,7 @@ def _span(began: datetime, ended: datetime) -> str:
     return format_duration((ended - began).total_seconds())
 
 
-def _why(incident: Incident, action: str) -> str:
+def explain_standstill(incident: Incident, action: str) -> str:
     """Why nothing is being done, in one sentence; "" when there is no obstacle that we know of."""
     if incident.closed is not None:
         return ""
@@ -265,7 +267,7 @@ def _ahead(seconds: float | None) -> str:
 
 def describe_blindness(store: Reader, now: datetime) -> Document | None:
     """The latest time in which sentinel saw nothing, within the last hour."""
-    gaps = store.gaps(since=now - timedelta(hours=1))
+    gaps = store.gaps(since=now - TOLD_FOR)
     if not gaps:
         return None
     gap = gaps[-1]

@@ -5,6 +5,9 @@ while somebody is in who says nothing, or takes long. A newcomer displaces first
 yet, then who rests between two requests, then who has been answered for a while, each time of the
 address that has the most. What nobody makes room for waits in the queue of the system, which costs
 no descriptor.
+
+Who follows what changes keeps its place, and so only a part of all places is for them: an open page
+shuts nobody out, and however many are open, the next one still is told what is now.
 """
 
 from __future__ import annotations
@@ -46,6 +49,8 @@ class DoorLimits:
     visitors: int = 100
     share: float = 0.8
     """Of one address: the others always find a place."""
+    following: float = 0.6
+    """Of all places: those who may follow what changes, which has no end."""
     few: int = 4
     """So many are let in even when descriptors are scarce: the operator wants to see why."""
     patience_silent: float = 0.1
@@ -63,6 +68,7 @@ _RANK = {
     VisitorStage.TAKING: 2,
     VisitorStage.ANSWERED: 3,
     VisitorStage.LEAVING: 4,
+    VisitorStage.FOLLOWING: 5,
 }
 
 
@@ -270,6 +276,21 @@ class Door:
             default=None,
         )
 
+    def let_follow(self, visitor: Visitor) -> bool:
+        """Whether a visitor may follow what changes: there is a place, or an address that has two
+        more than its own gives one back. Who loses it comes again, and has missed nothing.
+        """
+        following = [each for each in self._visitors if each.stage is VisitorStage.FOLLOWING]
+        if len(following) < max(1, int(self._most() * self._limits.following)):
+            return True
+        crowd = Counter(each.address for each in following)
+        oldest = min(following, key=lambda each: (-crowd[each.address], each.since))
+        if crowd[oldest.address] < crowd[visitor.address] + 2:
+            self._book.note(DoorRefusal.CROWDED)
+            return False
+        self._displace(oldest)
+        return True
+
     def _bound_unsent(self) -> None:
         """Before one more answer is made: who lets the most wait is let go."""
         waiting = {visitor: visitor.unsent for visitor in self._visitors}
@@ -279,6 +300,8 @@ class Door:
             self._displace(slowest)
 
     def _may_displace(self, visitor: Visitor, now: float) -> bool:
+        if visitor.stage is VisitorStage.FOLLOWING:
+            return False
         answered = visitor.stage in {VisitorStage.ANSWERED, VisitorStage.TAKING}
         limits = self._limits
         return now - visitor.since >= (

@@ -51,6 +51,8 @@ HELP = {
 }
 """Errors that a person meets: title, and the way on."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+STREAM = "/api/v1/stream"
+"""The one answer that has no end."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -187,6 +189,8 @@ async def limit_time(request: web.Request, handler: Handler) -> web.StreamRespon
     """Each answer is made within REQUEST_SECONDS, and few at a time: a flood waits for its turn,
     while the loop does everything else.
     """
+    if request.path == STREAM:  # it has no end, and costs a turn only when something changes
+        return await handler(request)
     turns = request.app[SITE].turns if request.method in SAFE else nullcontext()
     try:  # a body may come slowly: it takes nobody's turn
         async with asyncio.timeout(REQUEST_SECONDS), turns:

@@ -23,6 +23,8 @@ from sentinel.core.foreign.visible import make_document_visible
 from sentinel.reports.paper.show import show_commands
 from sentinel.store import Reader
 from sentinel.web.exposition import MetricsPage, Pieces, Settle, keep_nothing
+from sentinel.web.live.channel import Feed, LiveChannel
+from sentinel.web.live.paint import make_painter, teach_ages
 from sentinel.web.readers import Readers
 from sentinel.web.shared import Shared
 from sentinel.web.views.known import NOTHING_KNOWN, Known
@@ -51,6 +53,7 @@ class Site:
     now: Callable[[], datetime]
     known: Known
     templates: Environment
+    live: LiveChannel
     static: dict[str, tuple[str, bytes]]
 
     async def read(self, make: Callable[[], Any]) -> Any:
@@ -79,6 +82,7 @@ def load_templates() -> Environment:
     )
     made.filters["segment"] = partial(quote, safe="")  # of a path, whatever stands in it
     made.filters["commands"] = show_commands
+    teach_ages(made)
     return made
 
 
@@ -105,9 +109,10 @@ def make_site(
     monotonic: Callable[[], float] = time.monotonic,
     settle: Settle = keep_nothing,
     known: Known = NOTHING_KNOWN,
+    feed: Feed | None = None,
 ) -> Site:
     """Put a site together. The status is shared only while it is being made."""
-    readers = Readers()
+    readers, templates = Readers(), load_templates()
 
     async def render_status() -> dict[str, Any]:
         return await readers.call(lambda: make_document_visible(document(store, now())))
@@ -124,6 +129,7 @@ def make_site(
         runbooks=runbooks,
         now=now,
         known=known,
-        templates=load_templates(),
+        templates=templates,
+        live=LiveChannel(store, readers, feed, make_painter(templates), now),
         static=load_static(),
     )

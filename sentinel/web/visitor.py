@@ -53,6 +53,8 @@ class VisitorStage(Enum):
     """It has asked; its answer is being made, or written."""
     TAKING = "taking"
     """Its answer is written, and not all of it on its way yet."""
+    FOLLOWING = "following"
+    """Its answer has no end: it is told what changes, as long as it takes it."""
     IDLE = "idle"
     LEAVING = "leaving"
     """It was refused, and may still read why."""
@@ -69,6 +71,10 @@ class Reception(Protocol):
 
     def note_raised(self, error: BaseException | None) -> None:
         """Code of ours raised."""
+        ...
+
+    def let_follow(self, visitor: Visitor) -> bool:
+        """Whether it may have an answer without end."""
         ...
 
     def forget(self, visitor: Visitor) -> None:
@@ -152,14 +158,14 @@ class Visitor(web.RequestHandler):
             return
         if self.stage is VisitorStage.LEAVING:
             return
-        if self.stage not in {VisitorStage.ASKING, VisitorStage.ANSWERED}:
+        if self.stage not in {VisitorStage.ASKING, VisitorStage.ANSWERED, VisitorStage.FOLLOWING}:
             self._begin_asking()
             self._enter(VisitorStage.ASKING, self._reception.limits.head)
         self._size += len(data)
         self._follow_first_line(data)
         if self.stage is VisitorStage.ASKING and self._find_head(data) > MAX_HEAD:
             self._refuse(DoorRefusal.MALFORMED, *self._find_excess())
-        elif self.stage is VisitorStage.ANSWERED and self._size > MAX_BODY:
+        elif self.stage is not VisitorStage.ASKING and self._size > MAX_BODY:
             self.leave()  # it was answered: nobody reads on
         else:
             super().data_received(data)
@@ -174,8 +180,17 @@ class Visitor(web.RequestHandler):
         """Nothing more will come."""
         if self.stage is VisitorStage.ASKING:
             self._refuse(DoorRefusal.MALFORMED, 400, "the request has no end")
-        elif self.stage in {VisitorStage.SILENT, VisitorStage.IDLE, VisitorStage.LEAVING}:
+        elif self.stage not in {VisitorStage.ANSWERED, VisitorStage.TAKING}:
             self.leave()
+
+    def follow(self) -> bool:
+        """Its answer is to have no end: it has no deadline from now on, and keeps its place. False
+        when too many have that already.
+        """
+        if self.stage is not VisitorStage.ANSWERED or not self._reception.let_follow(self):
+            return False
+        self._enter(VisitorStage.FOLLOWING, None)
+        return True
 
     def begin(self, request: web.BaseRequest) -> None:
         """A whole head is there."""
@@ -290,11 +305,11 @@ class Visitor(web.RequestHandler):
 
     # -- time --------------------------------------------------------------------------------------
 
-    def _enter(self, stage: VisitorStage, seconds: float) -> None:
+    def _enter(self, stage: VisitorStage, seconds: float | None) -> None:
         self.stage, self.since = stage, self._clock.time()
         if self._timer is not None:
             self._timer.cancel()
-        if self._line is not None:  # a timer would keep who has gone
+        if self._line is not None and seconds is not None:  # a timer would keep who has gone
             self._timer = self._clock.call_later(seconds, self._end_stage)
 
     def _end_stage(self) -> None:

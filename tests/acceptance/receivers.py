@@ -41,13 +41,16 @@ class Receivers:
     http: HttpSink = field(init=False)
     mail: MailSink = field(init=False)
     alertmanager: str = ""
-    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    _loop: asyncio.AbstractEventLoop = field(init=False)
+    _thread: threading.Thread = field(init=False)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """On free ports."""
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
         self._wait(self._open())
         if self.folder is not None:
             self._process = self._start_alertmanager(self.folder)
@@ -59,6 +62,8 @@ class Receivers:
             self._process.wait(30)
         self._wait(self._stack.aclose())
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(30)
+        self._loop.close()
         posts = {"/hook": [], "/alerts": []}
         for method, path, _, body in self.http.got:
             if method == "POST":

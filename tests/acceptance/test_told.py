@@ -20,8 +20,10 @@ from tests.acceptance.receivers import Document, Receivers, Told
 LASTS = {"crash-loop": "exhausted"}
 """What is told last of a scenario that nothing but a person ends."""
 
-SECONDS = {"evict-stream": "120s", "slow-assigner": "120s", "lose-messages": "120s"}
-"""A run of a scenario whose fault stands for a minute after it is over."""
+SECONDS = dict.fromkeys(
+    ("evict-stream", "lose-messages", "poison-message", "slow-assigner"), "120s"
+)
+"""A run of a scenario whose fault stands for a while after it is over."""
 
 
 def assert_told(traces: Traces, run: DemoRun) -> Sequence[Document]:
@@ -100,7 +102,8 @@ def assert_mailed(told: Told, about: Sequence[Document]) -> None:
     assert [each["Subject"].strip() for each in mine] == [each["title"] for each in about]
     assert len({each["Message-ID"] for each in mails}) == len(mails)
     assert len({each["References"] for each in mine}) == 1
-    assert all(f"runbook: {about[0]['runbook']}" in each.get_content() for each in mine)
+    for mail, document in zip(mine, about, strict=True):
+        assert f"runbook: {document['runbook']}" in mail.get_content()
 
 
 def assert_alerted(told: Told, about: Sequence[Document], *, stands: bool) -> None:

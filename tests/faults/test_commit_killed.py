@@ -55,7 +55,7 @@ class Traffic:
 
     client: redis.Redis
     seed: int
-    trims: int = 1
+    trims: int = 2
     """How often it is trimmed among sixty deeds: each look that finds a loss is written at once."""
     published: int = 0
     lost: int = 0
@@ -99,7 +99,9 @@ class Traffic:
         del self.waiting[:count]
 
     def _trim(self, chance: random.Random) -> None:
-        kept = chance.randint(0, 12)
+        self._publish(chance)
+        self._publish(chance)
+        kept = chance.randint(0, 1)
         gone = self._kept[: max(0, len(self._kept) - kept)]
         lost = [entry for entry in self.waiting if entry in set(gone)]
         self.lost += len(lost)

@@ -1,5 +1,5 @@
-"""Three hundred half-open connections to the page of a real daemon: it answers, the checks go on,
-the log stays small, SIGTERM ends it.
+"""Three hundred half-open connections to the page of a real daemon, and more requests than it can
+answer: it answers, the checks go on, the log stays small, SIGTERM ends it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 CHECKS, EVERY = 20, 0.5
 RUNS = 5 * CHECKS
+FLOODED_RUNS = 3 * CHECKS
 FEW_DESCRIPTORS = 256
 SECONDS = 30.0
 """In which a busy machine, too, runs every check a few times."""
@@ -180,3 +182,102 @@ def test_half_open_crowd(sentinel: Sentinel) -> None:
     assert "Traceback" not in told
     assert len(told) < 8000, told
     assert 1 <= told.count("page_refused") <= 3
+
+
+class Flood:
+    """Asks as fast as the page takes it, from another address of this machine, and reads nothing
+    that it need not.
+    """
+
+    def __init__(self, port: int, lines: int = 8, batch: int = 150) -> None:
+        self._port, self._lines = port, lines
+        one = f"GET /-/healthy HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"
+        self._asked = one.encode() * batch
+        self._one = len(one)
+        self.bytes = self.answers = 0
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def requests(self) -> int:
+        """What was sent so far."""
+        return self.bytes // self._one
+
+    def close(self) -> None:
+        self._ends.set()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        open_ones: list[socket.socket] = []
+        while not self._ends.is_set():
+            while len(open_ones) < self._lines:
+                open_ones.append(self._connect())
+            open_ones = [one for one in open_ones if self._turn(one)]
+            time.sleep(0.001)
+        for one in open_ones:
+            one.close()
+
+    def _connect(self) -> socket.socket:
+        one = socket.create_connection(("127.0.0.1", self._port), source_address=("127.0.0.2", 0))
+        one.setblocking(False)
+        return one
+
+    def _turn(self, one: socket.socket) -> bool:
+        """Send what is taken, take what has come; False when the page has cut it."""
+        try:
+            with suppress(BlockingIOError):
+                self.bytes += one.send(self._asked)
+            with suppress(BlockingIOError):
+                came = one.recv(1 << 16)
+                self.answers += came.count(b"HTTP/1.1 200")
+                if not came:
+                    one.close()
+                return bool(came)
+        except OSError:
+            one.close()
+            return False
+        return True
+
+
+def crawl(port: int) -> list[socket.socket]:
+    """Forty that send a request byte by byte, twenty that take none of their answer."""
+    slow = []
+    for n in range(60):
+        one = socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.3", 0))
+        one.setblocking(False)
+        asked = f"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+        with suppress(OSError):
+            one.send(asked if n % 3 == 0 else asked[:9])
+        slow.append(one)
+    return slow
+
+
+def test_ten_thousand_requests_a_second(sentinel: Sentinel) -> None:
+    """G15: while far more is asked than can be answered, at 10,000 requests for each second that the
+    checks need, and slow clients hold on to the page: every check goes on and is fine, and who asks
+    in between is answered.
+    """
+    before = after = sentinel.runs()
+    slow, flood = crawl(sentinel.port), Flood(sentinel.port)
+    end = time.monotonic() + SECONDS
+    try:
+        runs, due = 0.0, 0
+        while runs < FLOODED_RUNS or flood.requests < due:
+            assert time.monotonic() < end, (runs, flood.requests, flood.answers)
+            for one in slow:
+                with suppress(OSError):
+                    one.send(b"X")
+            time.sleep(0.1)
+            after = sentinel.runs()
+            runs = after["ok"] - before["ok"]
+            due = int(runs / (CHECKS / EVERY) * 10_000)
+        assert "Open incidents" in sentinel.get_soon("/")
+    finally:
+        flood.close()
+        for one in slow:
+            one.close()
+    assert flood.answers > 100, "it is a flood of requests, not of noise"
+    failed = {"error", "timeout"}
+    assert {each: after[each] - before[each] for each in failed} == dict.fromkeys(failed, 0.0)
+    assert "Traceback" not in sentinel.log.read_text()

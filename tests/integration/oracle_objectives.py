@@ -13,7 +13,7 @@ from sentinel.core.objective import Counts, Objective, Slice
 from sentinel.store import Changes
 from sentinel.store.sqlite import SqliteStore
 from tests.integration.oracle_history import NOW
-from tests.objective_watch import Watch
+from tests.objective_watch import EVERY, Watch
 
 TARGETS = ("0.5", "0.8", "0.9", "0.99", "0.995", "0.999")
 HOUR, DAY = 3600, 86_400
@@ -33,6 +33,8 @@ ALERTS = (
     ("ticket", DAY, 2 * HOUR, Fraction(3), 10),
     ("ticket", 3 * DAY, 6 * HOUR, Fraction(1), 15),
 )
+SEEN = 5
+"""Seconds of each slice in which somebody looked."""
 SOURCE = Objective("x", "tasks", "assignment", "in_deadline", 0.9, HOUR).source
 
 
@@ -87,7 +89,10 @@ def live(tale: Tale, store: SqliteStore) -> None:
     clock = Hand()
     kept = [
         Slice(
-            SOURCE, NOW - timedelta(seconds=a), NOW - timedelta(seconds=b), Counts(good, total, 5.0)
+            SOURCE,
+            NOW - timedelta(seconds=a),
+            NOW - timedelta(seconds=b),
+            Counts(good, total, SEEN),
         )
         for a, b, good, total in tale.slices
     ]
@@ -124,12 +129,26 @@ def count_looks(tale: Tale) -> tuple[int, int]:
 def count_window(tale: Tale, span: int) -> tuple[Fraction, Fraction]:
     """Good and all events of a window that ends now; a slice that its edge cuts, in proportion."""
     good, total = map(Fraction, count_looks(tale))
-    for began, ended, some, all_of_them in tale.slices:
-        if ended > span:
-            continue
-        part = Fraction(1) if began <= span else Fraction(span - ended, began - ended)
+    for part, some, all_of_them in cut_slices(tale, span):
         good, total = good + part * some, total + part * all_of_them
     return good, total
+
+
+def cut_slices(tale: Tale, span: int) -> Iterator[tuple[Fraction, int, int]]:
+    """Which part of each slice lies in a window that ends now, with its good and all events."""
+    for began, ended, good, total in tale.slices:
+        if ended <= span:
+            part = Fraction(1) if began <= span else Fraction(span - ended, began - ended)
+            yield part, good, total
+
+
+def find_observed(tale: Tale, span: int) -> Fraction:
+    """The share of a window in which somebody looked: in each slice for SEEN seconds, and from each
+    look to the next.
+    """
+    seen = sum((part * SEEN for part, _, _ in cut_slices(tale, span)), Fraction(0))
+    seen += max(len(tale.looks) - 1, 0) * Fraction(EVERY)
+    return min(seen / span, Fraction(1))
 
 
 def judge_tale(tale: Tale, aim: tuple[str, int, int]) -> dict[str, Any]:
@@ -153,6 +172,7 @@ def judge_tale(tale: Tale, aim: tuple[str, int, int]) -> dict[str, Any]:
         "good": good,
         "events": total,
         "ratio": good / total if told else None,
+        "observed": find_observed(tale, aim[1]),
         "budget_left": left,
         "burn": {name: burns[span] for name, span in SHOWN.items()},
         "budget_lasts": find_lasting(left, aim[1], burns),

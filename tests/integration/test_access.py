@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import re
+import shlex
 import ssl
 import stat
 import subprocess
@@ -92,7 +95,12 @@ class Trial:
                 await asyncio.sleep(0.02)
 
     def audit(self) -> list[tuple[str, str, str]]:
-        return [(row.actor, row.action, row.subject) for row in self.daemon.store.audit(50)]
+        return audit_of(self.daemon)
+
+
+def audit_of(daemon: Daemon) -> list[tuple[str, str, str]]:
+    """Who did what on what, newest first."""
+    return [(row.actor, row.action, row.subject) for row in daemon.store.audit(50)]
 
 
 @pytest.fixture
@@ -164,8 +172,15 @@ async def test_orders_by_http(trial: Trial, capsys: pytest.CaptureFixture[str]) 
         await trial.until(lambda: "port" in daemon.engine.picture.incidents)
         incident = daemon.engine.picture.incidents["port"].id
         path = f"/api/v1/incidents/{incident}"
+        read = await make(trial, capsys, "lead", "read")
+        forms = [f'action="{path}/{order}"' for order in ("ack", "note")]
+        for token, shown in ((read, [False, False]), (ack, [True, True])):
+            _, page = await trial.ask(f"/incident/{incident}", token)
+            assert [form in page for form in forms] == shown
         assert (await trial.ask(f"{path}/ack", ack, {"reason": "mine"}))[0] == 200
         assert (await trial.ask(f"{path}/note", ack, {"text": "cable was loose"}))[0] == 200
+        _, page = await trial.ask(f"/incident/{incident}", ack)
+        assert [form in page for form in forms] == [False, True]
         _, document = await trial.ask(path, ack)
         assert document["acknowledged_by"] == "ann (token)"
         assert "ann (token): cable was loose" in [each["text"] for each in document["timeline"]]
@@ -217,6 +232,36 @@ async def test_orders_by_http(trial: Trial, capsys: pytest.CaptureFixture[str]) 
         ):
             assert row in rows, row
         assert await trial.run("audit", "verify") == 0
+
+
+async def test_a_token_is_nowhere(
+    trial: Trial, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """G13: a secret that is sent in every way, right and wrong, stands in no log, page, metric,
+    file of the state or reading of the configuration, raw or in base64.
+    """
+    secret = await make(trial, capsys, "ann", "ack")
+    wrong = "sentinel_WRONGwrongWRONGwrongWRONGwrongWRONGwro"
+    words = [secret, wrong]
+    words += [base64.b64encode(each.encode()).decode()[:40] for each in (secret, wrong)]
+    async with trial.running() as daemon:
+        await trial.until(lambda: "port" in daemon.engine.picture.incidents)
+        incident = daemon.engine.picture.incidents["port"].id
+        note = f"/api/v1/incidents/{incident}/note"
+        shown = []
+        for token in (secret, wrong):
+            for path in ("/", "/metrics", f"/nothing?token={token}", "/api/v1/incidents"):
+                shown.append(str(await trial.ask(path, token)))
+            shown.append(str(await trial.ask("/sign-in", token, {"token": token})))
+        assert (await trial.ask(note, secret, {"text": f"used `Bearer {wrong}`"}))[0] == 200
+        for path in ("/audit", f"/incident/{incident}", "/metrics", "/api/v1/status"):
+            shown.append(str(await trial.ask(path, secret)))
+    shown += [path.read_bytes().decode("latin-1") for path in trial.state.rglob("*.*")]
+    assert await trial.run("config", "show") == 0
+    assert await trial.run("audit", "list", "--json") == 0
+    shown += capsys.readouterr()
+    for word in words:
+        assert not any(word in text for text in shown), next(t for t in shown if word in t)[:2000]
 
 
 async def test_a_certificate_is_followed(
@@ -303,3 +348,93 @@ async def _find_health(port: int) -> dict[str, tuple[str, str]]:
     while len(found := await asyncio.to_thread(ask)) < 2:
         await asyncio.sleep(0.2)
     return found
+
+
+# -- docs/access.md, as it stands there -----------------------------------------------------------
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "access.md"
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+class Reader:
+    """Somebody who does what the document says, in a folder and on a port of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.blocks = [
+            (kind, self._place(text)) for kind, text in _BLOCK.findall(DOCUMENT.read_text())
+        ]
+        (folder / "checks").mkdir()
+        for made, name in zip(
+            make_certificate(folder, "made"), ("page.pem", "page.key"), strict=True
+        ):
+            made.rename(folder / name)
+
+    def _place(self, text: str) -> str:
+        text = text.replace("/etc/sentinel", str(self.folder)).replace(
+            "0.0.0.0:9130", f"0.0.0.0:{self.port}"
+        )
+        return text.replace("status.example.org:9130", f"127.0.0.1:{self.port}")
+
+    def write(self, kind: str, text: str) -> Path:
+        """A block whose first line names its file."""
+        assert kind == "yaml"
+        name, _, _ = text.removeprefix("# ").partition("\n")
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def type(self, kind: str, text: str, capsys: pytest.CaptureFixture[str]) -> str:
+        """A block of commands: each must succeed. Those of sentinel are run here, for speed."""
+        assert kind == "sh"
+        lines = text.splitlines()
+        own = [line for line in lines if line.startswith("sentinel ")]
+        for line in own:
+            words, _, file = line.partition(" > ")
+            capsys.readouterr()
+            assert main(["--config", str(self.folder / "checks"), *shlex.split(words)[1:]]) == 0, (
+                line
+            )
+            if file:
+                Path(file).write_text(capsys.readouterr().out)
+        script = "\n".join(line for line in lines if line not in own)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=self.folder, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, (text, done.stdout, done.stderr)
+        return done.stdout + capsys.readouterr().out
+
+
+async def test_the_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every block of docs/access.md is written or typed as it stands there, in its order: the daemon
+    starts, people and Prometheus enter, orders are carried out, a token goes, a proxy is trusted.
+    """
+    require_tool("curl")
+    reader = Reader(tmp_path)
+    opened, tokens, used, prometheus, gone, proxied = reader.blocks
+    (tmp_path / "checks" / "a.yaml").write_text(
+        f"state: {tmp_path}/state\ncomponents: {{bus: {{}}}}\n"
+        'checks: [{name: bus, kind: tcp, component: bus, address: "127.0.0.1:1"}]\n'
+    )
+    reader.write(*opened)
+    assert "valid: 1 check" in await asyncio.to_thread(reader.type, *tokens, capsys)
+    daemon = Daemon(load(tmp_path / "checks"))
+    await daemon.start()
+    try:
+        async with asyncio.timeout(30):
+            while not daemon.store.components():
+                await asyncio.sleep(0.02)
+        said = await asyncio.to_thread(reader.type, *used, capsys)
+        assert '{"name": "ann", "scope": "act", "known_by": "token"}' in said
+        assert "resumed" in said
+        assert ("ann (token)", "resume") in {row[:2] for row in audit_of(daemon)}
+        config = reader.write(*prometheus)
+        argv = [require_tool("promtool"), "check", "config", str(config)]
+        await asyncio.to_thread(subprocess.run, argv, check=True, capture_output=True)
+        assert "ann" in await asyncio.to_thread(reader.type, *gone, capsys)
+    finally:
+        await daemon.stop()
+    reader.write(*proxied)
+    access = load(tmp_path / "checks").access.rules
+    assert (access.is_proxy("127.0.0.1"), access.user_scope) == (True, "ack")

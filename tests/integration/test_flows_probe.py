@@ -312,6 +312,8 @@ async def test_transitions_stays_and_regressions_are_counted_over_restarts(look,
         )
     assert value(finding, "regressions", flow_type="discovery", kind="progress") == 3
     assert value(finding, "regressions", flow_type="discovery", kind="status") == 0
+    assert value(finding, "settled", flow_type="discovery", outcome="in_time") == 14
+    assert value(finding, "settled", flow_type="discovery", outcome="late") == 0
     assert value(finding, "dwell", flow_type="discovery", status="active").total == 4
     initialized = value(finding, "dwell", flow_type="discovery", status="initialized")
     assert (initialized.total, initialized.counts[2], initialized.counts[3]) == (10, 0, 10), (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -247,10 +248,52 @@ async def test_backing_off_is_degraded(look, make_context):
     await client.close()
     await runner.cleanup()
     assert len(clients) == 1
+    assert sum(context.state.requests.values()) == 0  # nobody was served badly
+
+
+def counted(finding) -> dict[str, float]:
+    """Requests by outcome, as the rows have them."""
+    rows = [row for row in finding.rows if "requests" in row.values]
+    return {row.labels["outcome"]: row.values["requests"] for row in rows}
+
+
+async def test_each_request_is_an_event_once(look):
+    """Right and in time, right and late, wrong, no HTTP; over a restart. What we may not see is
+    none.
+    """
+
+    async def slowly(_request: web.Request) -> web.Response:
+        await asyncio.sleep(0.02)
+        return web.Response()
+
+    async def nonsense(_request: web.Request) -> web.Response:
+        return web.Response(status=999)
+
+    state = HttpState()
+    assert counted(await look(b"", state=state)) == {"good": 1, "slow": 0, "bad": 0}
+    latency = {"latency": {"degraded": "1ms", "down": "1m"}}
+    assert counted(await look(slowly, state=state, **latency))["slow"] == 1
+    assert counted(await look(b"", state=state, status=500))["bad"] == 1
+    assert counted(await look(b"", state=state, status=401)) == {"good": 1, "slow": 1, "bad": 1}
+    with pytest.raises(TargetRejected, match="no status"):
+        await look(nonsense, state=state)
+    state = HttpState(state.dump())
+    assert counted(await look(b"x", state=state, contains="y")) == {"good": 1, "slow": 1, "bad": 3}
+
+
+async def test_the_rate_limit_is_read(look):
+    """Of the headers that tell it, for the report's risks."""
+
+    async def limited(_request: web.Request) -> web.Response:
+        return web.Response(headers={"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "6"})
+
+    (row,) = (each for each in (await look(limited)).rows if "rate_limit" in each.values)
+    assert (row.values["rate_limit_used"], row.values["rate_limit"]) == (54, 60)
+    assert not any("rate_limit" in each.values for each in (await look(b"")).rows)
 
 
 async def test_measurements(look):
-    """All declared ones but the certificate's come, with exactly their labels; the histogram counts
+    """All declared ones come but for what the target does not have, with exactly their labels; the histogram counts
     over a restart.
     """
     state = HttpState()
@@ -258,8 +301,8 @@ async def test_measurements(look):
     finding = await look(b"", state=HttpState(state.dump()))
     labels = {m.name: set(m.labels) for m in KIND.measurements}
     assert {n for row in finding.rows for n in row.values} == set(labels) - {
-        "certificate_remaining_seconds"
-    }
+        "certificate_remaining_seconds", "rate_limit", "rate_limit_used",
+    }  # fmt: skip
     assert all(set(row.labels) == labels[name] for row in finding.rows for name in row.values)
     histogram = finding.rows[0].values["duration_seconds"]
     assert isinstance(histogram, Histogram)
@@ -277,14 +320,17 @@ def test_histogram_is_cumulative():
 
 
 async def test_nobody_there_is_down_with_target_up_zero(make_context):
-    """Refused: down, and the gauge is 0, not missing."""
+    """Refused: down, and the gauge is 0, not missing; what was counted stays."""
     client = HttpClient("api", f"http://127.0.0.1:{free_port()}")
     finding = await KIND.run(
         HttpProbeOptions(), make_context({"resource": client}, state=HttpState())
     )
     await client.close()
     assert finding.status is Status.DOWN
-    assert [dict(row.values) for row in finding.rows] == [{"target_up": 0.0}]
+    values = [dict(row.values) for row in finding.rows]
+    assert values[0] == {"target_up": 0.0}
+    assert values[1]["duration_seconds"].total == 0
+    assert counted(finding) == {"good": 0, "slow": 0, "bad": 1}
     (fault,) = finding.faults
     assert (fault.key, fault.parameters) == ("unreachable", {"resource": "api"})
 

@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -242,3 +243,29 @@ async def test_what_is_worked_upon_is_no_event(
         assert found["web-up"]["maintenance"] == 3600
         await given.run("objectives")
         assert "1 h of maintenance left out" in capsys.readouterr().out
+
+
+async def test_a_restart_that_is_watched_holds_its_recovery_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes back, and may die again: people hear of it when the attempt is judged."""
+    async with trial(tmp_path, monkeypatch) as given:
+        file = given.config / "a.yaml"
+        file.write_text(file.read_text().replace("close_after: 1s", "close_after: 60s"))
+        await given.start()
+        try:
+            await given.until(lambda: given.told == ["opened"])
+            engine, component = given.daemon.engine, given.daemon.engine.picture.components["web"]
+            incident = engine.picture.incidents["web"]
+            intent = engine.journal.intend(component, incident.id, 1, "down")
+            attempt = await engine.journal.claim(intent, component)
+            with socket.create_server(("127.0.0.1", given.port)):
+                await given.until(lambda: engine.picture.incidents["web"].recovered)
+                book = given.daemon.notifying.notifier
+                await given.until(lambda: book.state.book.entries[incident.id].owed)
+                assert given.told == ["opened"]
+                await engine.journal.finish(replace(attempt, outcome="done", verdict="recovered"))
+                await given.until(lambda: given.told[1:])
+            assert given.told[:2] == ["opened", "recovered"]
+        finally:
+            await given.daemon.stop()

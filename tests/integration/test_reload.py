@@ -392,6 +392,7 @@ async def test_only_the_checks_of_our_shards_run(bench: Bench) -> None:
         {"plain": kind}, daemon.store, engine.runner, engine.picture, plan, membership, upkeep
     )
     await membership.start(Participant("me", datetime.now(UTC)))
+    await roster.recall()
     for name in names:
         roster.add(Check(name, "plain", "elsewhere", 60.0, 5.0, None))
     assert plan.names == {"check-a"}
@@ -420,6 +421,7 @@ async def test_what_came_and_went_before_a_restart_is_still_told(bench: Bench) -
         {"plain": kind}, daemon.store, engine.runner, engine.picture, Plan(), membership,
         Upkeep(daemon.metrics),
     )  # fmt: skip
+    await roster.recall()
     roster.add(Check("check-a", "plain", "elsewhere", 60.0, 5.0, None))
     name = "sentinel_fault_last_begun_timestamp_seconds"
     labels = {"check": "check-a", "component": "elsewhere", "fault": "lost"}

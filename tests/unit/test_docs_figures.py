@@ -12,6 +12,7 @@ from sentinel.core.model import HealthPolicy, RestartPolicy
 from sentinel.core.remediation.brake import ActionLimits, BrakePolicy
 from sentinel.core.remediation.breaker import BreakerPolicy
 from sentinel.core.servers.postgres import PostgresLimits
+from sentinel.engine.objectives import SETTLE_EVERY, WRITE_EVERY
 from sentinel.metrics import MAX_SERIES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -50,6 +51,8 @@ MEASUREMENT = (
     f"a wait of more than {SERVER.lock_wait:g} s",
     f"a standby {SERVER.replication_lag:g} s behind",
     f"failing for {SERVER.archiver_failing:g} s",
+    f"judged every {SETTLE_EVERY:g} s and have what is not written yet",
+    f"within {WRITE_EVERY:g} s: no kill",
 )
 PROMISED = [
     *(("reliability", figure) for figure in RELIABILITY),

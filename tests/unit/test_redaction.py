@@ -103,6 +103,7 @@ def test_base64_is_hidden_as_a_whole():
 @pytest.mark.parametrize(
     ("text", "clean"),
     [
+        (f"typed sentinel_{'aB3_' * 10}aB- there", "typed *** there"),
         ("redis://agent:7?kT9-x@bus/0 failed", "redis://agent:***@bus/0 failed"),
         ("redis://agent:pa/ss#w@bus/0", "redis://agent:***@bus/0"),
         ("http://h/p?limit=5&x=abc#f", "http://h/p?limit=***&x=***#f"),
@@ -122,6 +123,7 @@ def test_what_nobody_told_us_is_hidden_by_its_company(text, clean):
     "text",
     [
         "http://host:80/a@b",
+        "sentinel_task_assignment_seconds_of_all_tenants_tog",
         "basic authentication failed",
         "the token was refused",
         "- token - words",

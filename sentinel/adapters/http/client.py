@@ -30,6 +30,7 @@ from sentinel.clock import utcnow
 from sentinel.core.quantity import format_duration
 from sentinel.core.servers.pace import Pacer, RequestBudget
 from sentinel.errors import (
+    AskedToRest,
     NotMeasurable,
     TargetRejected,
     TargetUnreachable,
@@ -168,7 +169,7 @@ class HttpClient:
         """Refuse while the target has asked us to stay away."""
         wait = self._wait_until - self._monotonic()
         if wait > 0:
-            error = TargetRejected(
+            error = AskedToRest(
                 f"backing off: answered {self._refusal}, not asked again for"
                 f" {format_duration(wait)}",
                 "the target limits or sheds load: give its checks longer intervals or a budget",

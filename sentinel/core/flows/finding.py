@@ -340,6 +340,8 @@ def _rows(
         yield Row({"flow_type": key[0], "from": key[1], "to": key[2]}, {"transitions": float(n)})
     for key, n in history.regressions.items():
         yield Row({"flow_type": key[0], "kind": key[1]}, {"regressions": float(n)})
+    for key, n in history.settled.items():
+        yield Row({"flow_type": key[0], "outcome": key[1]}, {"settled": float(n)})
     for kind, stays in history.observed.items():
         yield Row(_labels(kind), {"dwell": stays.histogram()})
 

@@ -7,7 +7,7 @@ as `_other_`. Instants in Unix seconds of the server's clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
@@ -43,6 +43,9 @@ OTHER = "_other_"
 NEW = "_new_"
 DELETED = "_deleted_"
 REGRESSIONS = ("progress", "status", "phase")
+IN_TIME, LATE = "in_time", "late"
+STAYS = (IN_TIME, LATE)
+"""How a stay is settled, once and for good: it ended and was never found too long, or it was."""
 _PAIRS = 50
 _TRANSITIONS = 200
 _TYPES = 50
@@ -87,7 +90,8 @@ class Flow:
 @dataclass(slots=True)
 class FlowPast:
     """One table: its open flows, the last look (None: never), whether that saw all, whether
-    updated_at is kept; `skew`: the times of rows that were seen to come.
+    updated_at is kept; `skew`: the times of rows that were seen to come; `late`: flows whose present
+    stay was found too long.
 
     Only in memory: the rows as last read, and the flows about which there was nothing to say.
     """
@@ -97,6 +101,8 @@ class FlowPast:
     saw_all: bool = True
     changed_is_kept: bool = True
     skew: SkewTally = field(default_factory=SkewTally)
+    late: set[str] = field(default_factory=set)
+    judges: Callable[[str], bool] | None = None
     screen: TimeScreen = PLAIN
     sights: dict[str, FlowSight] = field(default_factory=dict)
     quiet: dict[str, Flow] = field(default_factory=dict)
@@ -124,6 +130,7 @@ class History:
         self.pairs: dict[Pair, None] = {(pair[0], pair[1]): None for pair in known.get("pairs", ())}
         self.transitions: dict[tuple[str, ...], int] = load_map(known.get("transitions", ()))
         self.regressions: dict[tuple[str, ...], int] = load_map(known.get("regressions", ()))
+        self.settled: dict[tuple[str, ...], int] = load_map(known.get("settled", ()))
         firsts = load_map(known.get("firsts", ()))
         self.sketches = {
             key: Sketch.load(value, firsts.get(key))
@@ -138,6 +145,7 @@ class History:
         }
         self.suspects: dict[tuple[str, ...], float] = load_map(known.get("suspects", ()))
         self.types = {key[0] for key in self.regressions}
+        self.settled = {(t, word): 0 for t in self.types for word in STAYS} | self.settled
         self.told: dict[Pair, Stays] = {}
         self.stays: dict[Pair, Stays] = {}
 
@@ -148,6 +156,7 @@ class History:
             "pairs": [list(pair) for pair in self.pairs],
             "transitions": dump_map(self.transitions),
             "regressions": dump_map(self.regressions),
+            "settled": dump_map(self.settled),
             "sketches": dump_map({key: sketch.dump() for key, sketch in self.sketches.items()}),
             "firsts": dump_map({key: sketch.first for key, sketch in self.sketches.items()}),
             "observed": dump_map({key: asdict(value) for key, value in self.observed.items()}),
@@ -170,12 +179,19 @@ class History:
         return pair
 
     def look(
-        self, table: str, look: FlowLook, order: WorkOrder, columns: TimeColumns = UNTOLD
+        self,
+        table: str,
+        look: FlowLook,
+        order: WorkOrder,
+        columns: TimeColumns = UNTOLD,
+        judges: Callable[[str], bool] | None = None,
     ) -> dict[str, FlowMemory]:
         """Take in what was read of a table; gives the memory of each open flow, this look included.
-        `columns`: by which clocks its times are written.
+        `columns`: by which clocks its times are written. `judges`: whether a stay in a status can
+        be too long; None where stays of this table are not settled.
         """
         past = self.tables.setdefault(table, FlowPast())
+        past.judges = judges
         _rescreen(past, columns)
         before, sights, past.flows = past.flows, past.sights, {}
         for sight in look.sights:
@@ -193,6 +209,9 @@ class History:
             self._note(
                 deleted, compare(before[key], deleted, order, look.now, look.now)[1], look.now
             )
+            self._end_stay(past, deleted, before[key].status)
+        if look.saw_all:
+            past.late &= past.flows.keys()
         past.looked, past.saw_all = look.now, look.saw_all
         past.sights = {sight.id: sight for sight in look.sights}
         _rescreen(past, columns)
@@ -226,7 +245,22 @@ class History:
         if change.is_touched is not None and change.is_touched != past.changed_is_kept:
             past.changed_is_kept, past.quiet = change.is_touched, {}
         self._note(sight, change, now)
+        if change.before != change.after:
+            self._end_stay(past, sight, change.before)
         return memory
+
+    def _end_stay(self, past: FlowPast, sight: FlowSight, status: str) -> None:
+        """It left its status: in time, unless it was found too long in it."""
+        if sight.id in past.late:
+            past.late.discard(sight.id)
+        elif past.judges is not None and past.judges(status):
+            self.settled[self._type(sight.type), IN_TIME] += 1
+
+    def note_late(self, past: FlowPast, sight: FlowSight) -> None:
+        """It is found too long in its status: an event at once, for it may never leave."""
+        if past.judges is not None and sight.id not in past.late:
+            past.late.add(sight.id)
+            self.settled[self._type(sight.type), LATE] += 1
 
     def _note(self, sight: FlowSight, change: Change, now: float) -> None:
         for kind in change.regressions:
@@ -252,13 +286,14 @@ class History:
         return self.passages.setdefault(pair, Passage(now))
 
     def _type(self, type_: str) -> str:
-        """The label of a type, with its regressions at zero; the fifty-first type and later ones
-        share one.
+        """The label of a type, with its counters at zero; the fifty-first type and later ones share
+        one.
         """
         label = type_ if type_ in self.types or len(self.types) < _TYPES else OTHER
         if label not in self.types:
             self.types.add(label)
             self.regressions |= {(label, kind): 0 for kind in REGRESSIONS}
+            self.settled |= {(label, word): 0 for word in STAYS}
         return label
 
     def settle(self, occupied: Iterable[Pair], now: float) -> None:
@@ -311,7 +346,7 @@ def _load_past(document: Mapping[str, Any]) -> FlowPast:
     flows = load_flows(document["flows"])
     skew = load_tally(document.get("skew"))
     looked, saw_all, kept = (document[key] for key in ("looked", "saw_all", "changed_is_kept"))
-    return FlowPast(flows, looked, saw_all, kept, skew)
+    return FlowPast(flows, looked, saw_all, kept, skew, set(document.get("late", ())))
 
 
 def _dump_past(past: FlowPast) -> dict[str, Any]:
@@ -321,4 +356,5 @@ def _dump_past(past: FlowPast) -> dict[str, Any]:
         "saw_all": past.saw_all,
         "changed_is_kept": past.changed_is_kept,
         "skew": dump_tally(past.skew),
+        "late": sorted(past.late),
     }

@@ -35,6 +35,13 @@ class TableRules:
     show: str = ""
     clocks: TimeColumns = field(default_factory=TimeColumns)
 
+    def judges(self, status: str) -> bool:
+        """Whether a flow can be too long in a status: it neither waits for people nor is over, and
+        the configuration knows it.
+        """
+        known = self.known is None or status in self.known
+        return known and status not in self.rules.waiting and status not in self.rules.terminal
+
     @property
     def by_second(self) -> TableRules | None:
         """The same flows by their second status: only their stays are judged."""

@@ -60,7 +60,9 @@ def judge(
     both = [*zip(tables, looks, strict=True), *(each for each in seconds if each is not None)]
     read = [(table, look) for table, look in both if look is not None]
     for rules, seen in read:
-        history.look(rules.table, seen, rules.rules.order, rules.clocks)
+        is_own = any(rules is table for table in tables)  # a second status is no stay of its own
+        settles = rules.judges if is_own else None
+        history.look(rules.table, seen, rules.rules.order, rules.clocks, settles)
     history.settle(
         {
             history.pair(*kind)
@@ -158,6 +160,8 @@ class _Bench:
             ):
                 flow = self._judge_one(past, sight, memories[sight.id])
             flows[sight.id] = flow
+            if "overdue" in flow.reasons:
+                self._history.note_late(past, sight)
             if not flow.reasons and self._tells_its_time(flow):
                 past.quiet[sight.id] = flow
         return flows

@@ -84,7 +84,11 @@ def picture_work(
     }
     path = find_critical_path(plan.needs, {name: each.seconds for name, each in work.items()})
     ends = forecast(plan.needs, work, plan.seed, plan.trials)
-    facts = [_tell(standings[name], work[name], path, ends, now) for name in plan.milestones]
+    blind = _find_blind(plan, ends.unknown)
+    facts = [
+        _tell(standings[name], work[name], path, ends, now, blind=name in blind)
+        for name in plan.milestones
+    ]
     claims = sum(each.claimed for each in standings.values())
     whole = PathFact(
         names=list(path.names),
@@ -140,9 +144,12 @@ def _tell(
     path: CriticalPath,
     ends: EndForecast,
     now: datetime,
+    *,
+    blind: bool,
 ) -> MilestoneFact:
+    """`blind`: nobody knows when what it waits for will be done."""
     milestone, name = standing.milestone, standing.milestone.name
-    known = not standing.state.is_over and not ends.unknown
+    known = not standing.state.is_over and not blind
     end = ends.milestones[name]
     return MilestoneFact(
         name=name,
@@ -165,6 +172,16 @@ def _tell(
         late=_after(now, end.high) if known else None,
         critical=ends.critical.get(name, 0.0),
     )
+
+
+def _find_blind(plan: Plan, unknown: Sequence[str]) -> set[str]:
+    """Milestones of which nobody knows how long they take, and all that wait for them."""
+    found = set(unknown)
+    while more := {
+        name for name, needs in plan.needs.items() if name not in found and found & set(needs)
+    }:
+        found |= more
+    return found
 
 
 def _after(now: datetime, seconds: float) -> datetime | None:

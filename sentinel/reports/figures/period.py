@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sentinel.errors import UsageError
 from sentinel.reports.figures import Period
-from sentinel.store import Gap, Reader, unobserved_since
+from sentinel.store import FORGOTTEN, Gap, Reader, unobserved_since
 from sentinel.store.document import read_instant
 
 
@@ -40,8 +40,9 @@ def list_gaps(
     limit: int = -1,
 ) -> list[Gap]:
     """When sentinel saw nothing within a period: stalled, stopped, not begun yet, not running now;
-    and the time of which the store has forgotten what happened, `remembered` seconds ago. Of more
-    than `limit` the newest are told one by one, and all before them is one.
+    and the time of which the store has forgotten what happened. It says itself since when it has
+    all; where nothing was dropped yet, nothing older than `remembered` seconds is claimed. Of more
+    than `limit` gaps the newest are told one by one, and all before them is one.
     """
     found = store.gaps(since=period.began, limit=limit)
     if len(found) == limit:
@@ -50,11 +51,22 @@ def list_gaps(
     began, beat = watch_began(store), unobserved_since(store, now)
     if began is not None and began > period.began:
         gaps.append(Gap(period.began, began, "sentinel did not watch yet"))
-    if remembered is not None and (kept := now - timedelta(seconds=remembered)) > period.began:
+    kept = _find_kept(store, now, remembered)
+    if kept is not None and kept > period.began:
         gaps.append(Gap(period.began, kept, "what happened then is no longer remembered"))
     if beat is not None and beat < period.ended:
         gaps.append(Gap(max(beat, period.began), period.ended, "sentinel does not run"))
     return sorted(gaps, key=lambda gap: gap.began)
+
+
+def _find_kept(store: Reader, now: datetime, remembered: float | None) -> datetime | None:
+    """From when on the store has all that happened; None where it has dropped nothing, and nobody
+    says how long it keeps it.
+    """
+    try:
+        return read_instant(store.meta(FORGOTTEN) or "")
+    except ValueError:
+        return None if remembered is None else now - timedelta(seconds=remembered)
 
 
 def last_look(store: Reader, now: datetime) -> datetime:

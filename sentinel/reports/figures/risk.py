@@ -11,17 +11,38 @@ from sentinel.probes import Kind
 from sentinel.reports.figures import RiskFact, RiskTable
 from sentinel.reports.figures.measure import read_number
 from sentinel.store import CheckView
+from sentinel.store.folder import DiskSpace
 
 MAX_RISKS = 50
 _SERVER = "server"
 """Label that says nothing beside the name of the check."""
 
 
-def list_risks(kinds: Mapping[str, Kind], checks: Sequence[CheckView]) -> RiskTable:
-    """What is close to its limit, the nearest first; every margin of a kind is told one way."""
+DISK, FILES = "disk of sentinel's state", "files on the disk of sentinel's state"
+DISK_CLOSE = 0.8
+"""So much of a disk is used when a report calls it close to its end."""
+NOT_LOOKED_AT = "disks of the servers"
+"""No kind can read them: what a server tells over its protocol has no word of its disk."""
+SENTINEL = "sentinel itself"
+
+
+def list_risks(
+    kinds: Mapping[str, Kind], checks: Sequence[CheckView], disk: DiskSpace | None = None
+) -> RiskTable:
+    """What is close to its limit, the nearest first; every margin of a kind is told one way.
+    `disk`: that of the state, None where nobody looked.
+    """
     close: list[RiskFact] = []
     far: dict[str, None] = {}
     unmeasured: dict[str, None] = {}
+    own_disk = list(_read_disk(disk)) if disk is not None else []
+    for risk in own_disk:
+        if risk.nearness >= 1:
+            close.append(risk)
+        else:
+            far[risk.name] = None
+    if not own_disk:
+        unmeasured[DISK] = None
     for kind in kinds.values():
         own = [check for check in checks if check.kind == kind.name]
         for margin in kind.margins:
@@ -31,8 +52,20 @@ def list_risks(kinds: Mapping[str, Kind], checks: Sequence[CheckView]) -> RiskTa
                 unmeasured[margin.name] = None
             elif all(risk.nearness < 1 for risk in found):
                 far[margin.name] = None
+    unmeasured[NOT_LOOKED_AT] = None
     close.sort(key=lambda risk: -risk.nearness)
     return RiskTable(close[:MAX_RISKS], list(far), list(unmeasured))
+
+
+def _read_disk(disk: DiskSpace) -> Iterator[RiskFact]:
+    for name, used, whole, unit in (
+        (DISK, disk.used, disk.whole, "bytes"),
+        (FILES, disk.files_used, disk.files, ""),
+    ):
+        if whole > 0:
+            share = used / whole
+            left = float(whole - used)
+            yield RiskFact(name, SENTINEL, "", share / DISK_CLOSE, share, left, unit)
 
 
 def _read(margin: Margin, check: CheckView) -> Iterator[RiskFact]:

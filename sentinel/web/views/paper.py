@@ -89,6 +89,12 @@ class PaperRenderer(RendererHTML):
         target = f"/runbooks/{quote(name, safe='')}" if name in env[BOOKS] else address
         return f'<a href="{escape(target)}" rel="noreferrer">'
 
+    def fence(
+        self, tokens: Sequence[Token], idx: int, _options: OptionsDict, _env: Mapping[str, Any]
+    ) -> str:
+        """Whatever language it is said to be in."""
+        return f'<pre tabindex="0"><code>{escape(tokens[idx].content)}</code></pre>\n'
+
     def code_inline(
         self, tokens: Sequence[Token], idx: int, _options: OptionsDict, env: Mapping[str, Any]
     ) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,33 +21,32 @@ MAX_FAULTS = 500
 
 @dataclass(frozen=True, slots=True)
 class SubjectPage:
-    """What one page is about, and the kinds of checks that know of it."""
+    """What one page is about. Of `kinds` every fault is shown; of `others`, which know of other
+    things too, those whose subject bears the `label`.
+    """
 
     title: str
     kinds: tuple[str, ...]
-    labels: tuple[str, ...]
-    """Labels of a subject that name one of them; with none, every fault of these checks is shown."""
     without: str
     """What to do where no check knows of it."""
+    others: tuple[str, ...] = ()
+    label: str = ""
+
+    def covers(self, kind: str, fault: Document) -> bool:
+        """Whether a fault of a check of this kind stands here."""
+        return kind in self.kinds or (kind in self.others and self.label in fault["subject"])
 
 
 AGENTS = SubjectPage(
-    "Agents",
-    ("registry", "agent_progress", "task_assignment"),
-    ("agent", "capability", "queue"),
-    "add a check of the kind registry or agent_progress",
+    "Agents", ("registry", "agent_progress"), "add a check of the kind registry or agent_progress"
 )
-FLOWS = SubjectPage(
-    "Flows",
-    ("flows", "workflow_canary"),
-    (),
-    "add a check of the kind flows",
-)
+FLOWS = SubjectPage("Flows", ("flows", "workflow_canary"), "add a check of the kind flows")
 TENANTS = SubjectPage(
     "Tenants",
-    ("tenant_probe", "tenant_audit", "tenant_http", "tenant_rows", "task_assignment"),
-    ("tenant", "table", "probe"),
-    "add a check of the kind tenant_probe",
+    ("tenant_audit", "tenant_probe", "tenant_http", "tenant_rows"),
+    "add a check of the kind tenant_audit or tenant_probe",
+    ("task_assignment",),
+    "tenant",
 )
 
 
@@ -62,11 +61,14 @@ def list_subjects(page: SubjectPage) -> Callable[[Reader, Known, datetime, Ask],
         text = ask.read("text")
         ask.conclude()
         alive = unobserved_since(store, now) is None
-        views = [view for view in store.checks() if view.kind in page.kinds]
-        found = [
-            each for view in views for each in faults_document(store, now, view.name)["faults"]
+        known = [view for view in store.checks() if view.kind in (*page.kinds, *page.others)]
+        faults = [
+            each
+            for view in known
+            for each in faults_document(store, now, view.name)["faults"]
+            if page.covers(view.kind, each) and _fits(text, each)
         ]
-        faults = [each for each in found if _is_meant(page, each) and _fits(text, each)]
+        views = [view for view in known if view.kind in page.kinds]
         return {
             "generated": now,
             "title": page.title,
@@ -83,12 +85,6 @@ def list_subjects(page: SubjectPage) -> Callable[[Reader, Known, datetime, Ask],
         }
 
     return read
-
-
-def _is_meant(page: SubjectPage, fault: Document) -> bool:
-    """Of a check that knows of other things, too: what names one of these, or nobody."""
-    subject: Sequence[str] = list(fault["subject"])
-    return not page.labels or not subject or any(label in page.labels for label in subject)
 
 
 def _fits(text: str, fault: Document) -> bool:

@@ -41,7 +41,7 @@ def test_runbooks_are_those_that_incidents_get(folder: Path) -> None:
     """A check's own one, else that of the platform for the fault, else that of its kind."""
     front = "name: mine\ntitle: x\napplies_to: {faults: [tcp/unreachable]}"
     _write_book(folder, f"{front}\nsteps: [{{name: a, run: {{look: gaps}}}}]")
-    find = make_request(load(folder, {})).find_runbook
+    find = make_request(load(folder, {}), folder).find_runbook
     assert find("named", "unreachable") == "tenant-leak"
     assert find("plain", "unreachable") == "mine"
     assert find("worker.process", "not_running") == "process-down"
@@ -51,4 +51,7 @@ def test_runbooks_are_those_that_incidents_get(folder: Path) -> None:
 def test_a_broken_runbook_keeps_nobody_from_a_report(folder: Path) -> None:
     """Those that are shipped are there all the same."""
     _write_book(folder, "title: x")
-    assert make_request(load(folder, {})).find_runbook("plain", "unreachable") == "port-unreachable"
+    assert (
+        make_request(load(folder, {}), folder).find_runbook("plain", "unreachable")
+        == "port-unreachable"
+    )

@@ -26,7 +26,7 @@ class Life:
     def ask(self, **words: str) -> dict[str, str]:
         """Two seconds later."""
         self.second += 2.0
-        return self.signs.choose(words, self.ran)
+        return self.signs.choose(words, lambda: self.ran)
 
 
 def test_a_word_that_is_as_it_was_is_not_written() -> None:

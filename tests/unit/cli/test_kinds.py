@@ -61,7 +61,9 @@ def test_every_default_and_example_is_what_the_loader_takes(shelf: str, thing: A
 
 def _variables(text: str) -> dict[str, str]:
     """An environment that has what a text names."""
-    return dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "https://hooks.example.org/x")
+    hook = "://hooks.example.org/x"
+    names = re.findall(r"\$\{(\w+)\}", text)
+    return {name: f"{'json' if 'APPRISE' in name else 'https'}{hook}" for name in names}
 
 
 def _texts(model: type[BaseModel]) -> list[tuple[str, type[BaseModel], str]]:

@@ -325,7 +325,7 @@ def test_all_problems_at_once(folder):
 def test_listen_of_the_environment(folder):
     """SENTINEL_LISTEN is checked like `listen:`, and the environment is named as the place."""
     assert load(folder, {**ENVIRONMENT, "SENTINEL_LISTEN": "[::1]:7"}).listen == ("::1", 7)
-    for address in ("0.0.0.0:9130", "nonsense", "127.0.0.1:²", "127.0.0.1:99999999999999999999"):
+    for address in ("10.1.0.4:9130", "nonsense", "127.0.0.1:²", "127.0.0.1:99999999999999999999"):
         (problem,) = problems_of(folder, {**ENVIRONMENT, "SENTINEL_LISTEN": address})
         assert problem.startswith("environment: SENTINEL_LISTEN: ")
 

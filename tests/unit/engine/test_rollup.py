@@ -8,15 +8,21 @@ import pytest
 
 from sentinel.core.component.health import Health
 from sentinel.core.fault import Status
-from sentinel.core.model import Check, Component, Finding, Histogram, Row, Section, Term
+from sentinel.core.model import Check, Component, Finding, Histogram, Result, Row, Section, Term
 from sentinel.engine.picture import Picture, WatchedCheck
-from sentinel.engine.rollup import RollUps, find_totals
+from sentinel.engine.rollup import (
+    DURATION_EVERY,
+    DURATIONS_A_DAY,
+    LookDurations,
+    RollUps,
+    find_totals,
+)
 from sentinel.metrics import Metrics
 from sentinel.probes.registry import KIND as REGISTRY
 from sentinel.probes.task_assignment import KIND as ASSIGNMENT
 from sentinel.reports.figures import Period
 from sentinel.reports.figures.measure import LOOK_BACK, gain_of
-from sentinel.store import ROLLED_UP_WITHIN, Sample
+from sentinel.store import LOOK_DURATION, ROLLED_UP_WITHIN, Sample
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 LATE = {"queue": "q", "outcome": "late"}
@@ -128,3 +134,36 @@ def test_who_has_named_everything_has_told() -> None:
 
 def _check(name: str) -> Check:
     return Check(name, "k", "c", 1.0, 1.0, None)
+
+
+def look(picture: Picture, name: str, duration: float) -> None:
+    picture.add_check(_check(name), ASSIGNMENT, None)
+    watched = picture.check(name)
+    assert watched is not None
+    watched.result = Result(name, Finding(Status.UP, ""), NOW, duration, "t")
+
+
+def test_durations_of_looks_are_written_now_and_then() -> None:
+    """At once, then every five minutes; a check that has not looked yet has none."""
+    now = NOW
+    picture = Picture(Metrics(), lambda: now)
+    picture.add_component(Component("c"), None)
+    look(picture, "a", 0.25)
+    picture.add_check(_check("b"), ASSIGNMENT, None)
+    lasted = LookDurations(picture)
+    written = []
+    for _ in range(11):
+        written.append(lasted.take())
+        now += MINUTE
+    assert [len(each) for each in written] == [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+    assert written[0] == [Sample(NOW, "a", LOOK_DURATION, {}, 0.25)]
+    now = NOW - timedelta(days=1)
+    assert lasted.take(), "a clock that was set back silences it"
+
+
+def test_many_checks_share_the_room() -> None:
+    """Two thousand of them write no more rows a day than the store has room for."""
+    assert LookDurations._pause(20) == timedelta(seconds=DURATION_EVERY)
+    assert 86400 / LookDurations._pause(2000).total_seconds() * 2000 == pytest.approx(
+        DURATIONS_A_DAY
+    )

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr, ValidationError
 
+from sentinel.adapters import apprise_worker
 from sentinel.config.secrecy import find_secrets
 from sentinel.config.value import ConfiguredChannel
 from sentinel.core.fault import Severity
@@ -173,6 +174,24 @@ async def test_what_may_have_arrived_is_told_from_what_was_never_sent(sink, room
     )  # fmt: skip
 
 
+@pytest.mark.nightly
+async def test_an_answer_without_an_end_takes_no_memory_of_ours(sink, room) -> None:
+    """Apprise reads it whole: its process has a limit, long before its deadline."""
+    sent: list[int] = []
+
+    async def flood(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(status=200)
+        await answer.prepare(request)
+        while True:
+            await answer.write(b"x" * 2**20)
+            sent.append(2**20)
+
+    sink.answer = flood
+    error = await fail(to(at(sink), deadline=120.0), room)
+    assert (error.message, error.arrived) == ("address 1 of 1 (json) was not taken", True)
+    assert sum(sent) < 2 * apprise_worker.MAX_MEMORY
+
+
 # -- at validate ----------------------------------------------------------------------------------
 
 
@@ -192,12 +211,26 @@ def test_an_address_that_is_none_is_refused(addresses, said) -> None:
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what Apprise reads
+def test_one_message_stays_one_and_is_tried_once() -> None:
+    """A message in two parts, of which one arrives, would be sent again as a whole; retries of its
+    own count as recipients there.
+    """
+    discord = (
+        "discord://123456789012345678/abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP?overflow=split"
+    )
+    (service, other) = apprise_worker.load([discord, "json://127.0.0.1/?retry=5&redirect=yes"])
+    calls = service._build_send_calls(body="x" * 5000, title="t", body_format="text")
+    assert len(list(calls)) == 1
+    assert (len(other), other.retry, other.redirects) == (1, 0, False)
+
+
 def test_without_the_extra_one_error_says_how_to_get_it(monkeypatch, tmp_path) -> None:
     """When the configuration is read; nothing of sentinel needs it."""
     worker = tmp_path / "worker.py"
-    source = apprise.apprise_worker.__file__
+    source = apprise_worker.__file__
     worker.write_text(f"import sys\nsys.modules['apprise'] = None\nexec(open({source!r}).read())\n")
-    monkeypatch.setattr(apprise.apprise_worker, "__file__", str(worker))
+    monkeypatch.setattr(apprise_worker, "__file__", str(worker))
     with pytest.raises(ValidationError) as caught:
         read("json://127.0.0.1:7/without")
     (found,) = caught.value.errors()

@@ -4,7 +4,9 @@ time that nobody saw.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,10 +19,13 @@ from sentinel.probes import load_kinds
 from sentinel.reports import ReportRequest
 from sentinel.reports.figures import RecoveryFacts
 from sentinel.reports.figures.measure import SINCE_WATCH_BEGAN
+from sentinel.reports.figures.risk import DISK, FILES, NOT_LOOKED_AT
 from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.render import render
 from sentinel.reports.recovery import recovery_facts
-from sentinel.store import BEAT, Changes, Gap, Sample
+from sentinel.store import BEAT, FORGOTTEN, Changes, Gap, Sample
+from sentinel.store.document import write_instant
+from sentinel.store.folder import DiskSpace, read_disk
 from sentinel.store.sqlite import SqliteStore
 from tests.unit.reports.conftest import at, check, component, row
 
@@ -68,7 +73,7 @@ def test_an_empty_period_is_refused(incident_store: SqliteStore) -> None:
         told(incident_store, 1200, began=at(1300))
 
 
-@pytest.mark.parametrize("how", ["stopped", "gap", "before", "forgotten"])
+@pytest.mark.parametrize("how", ["stopped", "gap", "before", "forgotten", "dropped"])
 def test_no_uptime_is_claimed_for_what_nobody_saw(incident_store: SqliteStore, how: str) -> None:
     """Half of the hour sentinel was down, blind, not begun or has forgotten: half is unobserved."""
     wanted: dict[str, object] = {"began": at(0), "ended": at(3600)}
@@ -79,6 +84,9 @@ def test_no_uptime_is_claimed_for_what_nobody_saw(incident_store: SqliteStore, h
         incident_store.commit(Changes(gaps=[Gap(at(1800), at(3600), "stalled")]))
     elif how == "before":
         wanted = {"began": at(-7200 - 1800), "ended": at(-7200 + 1800)}
+    elif how == "dropped":  # whatever the configuration says since, also where nobody can read it
+        incident_store.commit(Changes(meta={FORGOTTEN: write_instant(at(1800))}))
+        wanted["remembered"] = 86400.0
     else:
         wanted["remembered"] = 1800.0
     facts = told(incident_store, 3600, **wanted)
@@ -212,7 +220,33 @@ def test_what_is_close_to_a_limit(incident_store: SqliteStore) -> None:
         ("connections", ""),
     ]
     assert "transaction ids" in table.far
-    assert {"certificate", "memory"} <= set(table.unmeasured)
+    assert {"certificate", "memory", DISK, NOT_LOOKED_AT} <= set(table.unmeasured)
+
+
+@pytest.mark.parametrize(
+    ("disk", "close"),
+    [
+        (DiskSpace(81, 100, 5, 10), [(DISK, 19.0)]),
+        (DiskSpace(79, 100, 9, 10), [(FILES, 1.0)]),
+        (DiskSpace(1, 100), []),
+    ],
+)
+def test_the_disk_of_the_state_is_a_risk(
+    incident_store: SqliteStore, disk: DiskSpace, close: list[tuple[str, float]]
+) -> None:
+    """Bytes and files; a disk without a limit of files has none to come near to."""
+    table = told(incident_store, 1200, disk=disk).risks
+    assert [(each.name, each.left) for each in table.close] == close
+    assert DISK not in table.unmeasured
+
+
+def test_the_disk_is_looked_at(tmp_path: Path) -> None:
+    """As the system tells it; of a folder that is not there nothing."""
+    seen, disk = read_disk(tmp_path), shutil.disk_usage(tmp_path)
+    assert seen is not None
+    assert seen.whole == disk.total
+    assert 0 < seen.used < seen.whole
+    assert read_disk(tmp_path / "none") is None
 
 
 def test_targets_and_escalation(incident_store: SqliteStore) -> None:

@@ -19,8 +19,9 @@ from sentinel.core.moment import Moment
 from sentinel.core.objective import Counts, Slice
 from sentinel.core.order import Answer, Order
 from sentinel.reports.paper.write import forget_reports
-from sentinel.store import PLEDGE, Changes, Gap, Retention, Sample
+from sentinel.store import FORGOTTEN, PLEDGE, Changes, Gap, Retention, Sample
 from sentinel.store.audit import CUT, HEADS
+from sentinel.store.document import read_instant
 from sentinel.store.folder import FILE
 from sentinel.store.retention import MAX_EVENTS
 from sentinel.store.sqlite import SqliteStore
@@ -99,6 +100,19 @@ def test_every_table_forgets(store):
     left = count(store)
     assert left.pop("audit") == 2  # and the row that says so
     assert left == {name: rows for name, rows in young.items() if name != "audit"}
+
+
+def test_it_is_said_from_when_on_all_is_there(store):
+    """With the first row that goes, and never back again: a longer retention brings nothing back."""
+    fill(store, T0, "young")
+    forget(store)
+    assert store.meta(FORGOTTEN) is None
+    fill(store, OLD, "old")
+    forget(store)
+    assert read_instant(store.meta(FORGOTTEN)) == WEEK
+    fill(store, OLD, "oldest")
+    forget(store, Retention(*[T0 - timedelta(days=20)] * 5))
+    assert read_instant(store.meta(FORGOTTEN)) == WEEK
 
 
 def test_a_step_is_short_and_the_file_shrinks(store):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -295,3 +297,42 @@ def test_a_table_that_was_not_read_has_no_flows_and_keeps_its_history() -> None:
     assert (list(verdict.tables[0]), verdict.tables[1]) == (["m"], {})
     assert "c" in history.tables["children"].flows
     assert history.transitions == {}
+
+
+# --- each stay is settled once --------------------------------------------------------------------
+
+
+def settled(history: History) -> tuple[int, int]:
+    """Stays in time, and those that were too long."""
+    return history.settled["t", "in_time"], history.settled["t", "late"]
+
+
+def in_status(name: str, status: str, since: float) -> FlowSight:
+    return FlowSight(name, "t", status, entered=since, created=since, changed=since)
+
+
+def test_a_stay_is_settled_once() -> None:
+    """At its end, or when it is found too long, for it may never end; over a restart, too."""
+    history = History()
+    rules = table(rules=FlowRules("new", waiting=frozenset({"asks"}), terminal=frozenset({"done"})))
+
+    def see(now: float, *sights: FlowSight, over: Sequence[FlowSight] = ()) -> tuple[int, int]:
+        judge(history, [FlowLook(now, list(sights), list(over))], [rules], ALONE, now)
+        return settled(history)
+
+    old, young = in_status("old", "new", NOW - 4000), in_status("young", "new", NOW - 10)
+    assert see(NOW, old, young) == (0, 1)
+    assert see(NOW + 10, old, young) == (0, 1)
+    history = History(json.loads(json.dumps(history.dump())))
+    assert see(NOW + 20, old, young) == (0, 1)
+    old, young = in_status("old", "active", NOW + 25), in_status("young", "active", NOW + 25)
+    assert see(NOW + 30, old, young) == (1, 1)
+    young = in_status("young", "asks", NOW + 35)
+    assert see(NOW + 40, old, young) == (2, 1)
+    young = in_status("young", "active", NOW + 45)
+    assert see(NOW + 50, old, young) == (2, 1), "to wait for people is no stay"
+    assert see(NOW + 5000, old, young) == (2, 3)
+    over = [in_status("young", "done", NOW + 5005)]
+    assert see(NOW + 5010, old, over=over) == (2, 3)
+    assert see(NOW + 5020, in_status("new", "new", NOW + 5011)) == (2, 3)
+    assert see(NOW + 5030) == (3, 3), "who deletes what is done has done it"

@@ -18,6 +18,7 @@ from sentinel.core.remediation.restart import (
     Reason,
     Situation,
     backoff_delay,
+    count_restarts_left,
     decide_request,
     decide_restart,
 )
@@ -383,3 +384,18 @@ def test_a_runbook_has_a_budget_on_a_healthy_component_too():
     refused = decide_request(POLICY, healthy, Moment(LATER), budgeted=True)
     assert (refused.act, refused.text) == (False, "3 attempts within 1 h")
     assert decide_request(POLICY, healthy, Moment(LATER), budgeted=False).act
+
+
+def test_what_is_left_of_the_budget() -> None:
+    """By incident, hour and day; acts of people and of watches count into none."""
+    now = Moment(at(7000))
+    spent = [attempt(1, 100), attempt(2, 5000), attempt(1, 6000, incident="i-0")]
+    by_hand = replace(attempt(3, 6900), by="operator")
+    left = count_restarts_left(POLICY, [*spent, by_hand], "i-1", now)
+    assert (left.incident, left.hour, left.day) == (1, 1, 3)
+    assert left.least == 1
+    none = count_restarts_left(POLICY, [attempt(n, 6000 + n) for n in range(9)], "i-1", now)
+    assert (none.incident, none.hour, none.day, none.least) == (0, 0, 0, 0)
+    assert count_restarts_left(POLICY, [], "", now).least == min(
+        POLICY.max_attempts, POLICY.per_hour
+    )

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from sentinel.reports.paper.picture.dependencies import draw_dependencies
 from sentinel.reports.paper.picture.network import MAX_BOXES, draw_network
 from sentinel.reports.paper.picture.svg import list_ticks, name_tick
 from sentinel.reports.paper.picture.timeline import MAX_LANES, draw_timeline
@@ -164,3 +165,27 @@ def test_ticks_are_round_and_few(seconds: float, first: str) -> None:
     ticks = list_ticks(NOON, NOON + timedelta(seconds=seconds))
     assert 0 < len(ticks) <= 7
     assert not first or name_tick(ticks[0], seconds) == first
+
+
+def test_components_and_what_they_need() -> None:
+    """Each right of what it needs; what is down is bold, and is said; hostile names are text."""
+    names = [
+        ("bus", "down", []),
+        (HOSTILE, "up", ["bus", "gone"]),
+        ("far", "stale", [HOSTILE, "bus"]),
+    ]
+    found = [{"name": name, "status": status, "depends_on": needs} for name, status, needs in names]
+    root = ElementTree.fromstring(draw_dependencies(found))
+    assert root.findtext(f"{SVG}desc") == "3 components; down: bus"
+    boxes = [
+        float(each.attrib["x"])
+        for each in root.iter(f"{SVG}rect")
+        if each.attrib["class"] == "frame"
+    ]
+    assert boxes == sorted(boxes)
+    assert len(set(boxes)) == 3
+    lines = [each.attrib["class"] for each in root.iter(f"{SVG}polyline")]
+    assert sorted(lines) == ["ink", "ink", "thin"]
+    assert draw_dependencies([]) == ""
+    many = [{"name": f"c{n}", "status": "up", "depends_on": []} for n in range(MAX_BOXES + 5)]
+    assert "5 more are not drawn" in draw_dependencies(many)

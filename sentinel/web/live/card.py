@@ -1,0 +1,142 @@
+"""Cause cards: each open incident that is a cause, with what it takes down folded into a count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sentinel.core.fault import FaultIdentity, StandingFault
+from sentinel.core.foreign.visible import make_visible
+from sentinel.core.model import Incident
+from sentinel.store.runbook import choose_runbook
+from sentinel.web.document import explain_standstill, show_status
+from sentinel.web.live.frame import PageFrame
+from sentinel.web.live.line import FaultLine, describe_fault_line
+
+MAX_CARDS = 50
+MAX_FAULTS = 5
+MAX_DEPENDANTS = 20
+_ORDINAL = 10**14
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentCard:
+    """One cause. Instants are aware UTC; `sort` orders cards, the most urgent first."""
+
+    id: str
+    component: str
+    status: str
+    state: str
+    opened: datetime
+    recovered: datetime | None
+    settled: datetime | None
+    watched_until: datetime | None
+    acknowledged_by: str
+    summary: str
+    root_cause: str
+    check: str
+    why: str
+    runbook: str
+    faults: tuple[FaultLine, ...]
+    more_faults: int
+    dependants: tuple[str, ...]
+    more_dependants: int
+    attempts: int
+    latest: tuple[datetime, str] | None
+    """The last line of its timeline."""
+    untold: tuple[str, ...]
+    """Why nobody is told of it: silences, maintenance."""
+    sort: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardSources:
+    """What cards are made of; mappings are by component, `story` by incident: last line, number of
+    attempts.
+    """
+
+    incidents: Mapping[str, Incident]
+    actions: Mapping[str, str]
+    faults: Mapping[str, Sequence[StandingFault]]
+    books: Mapping[str, str]
+    """The runbook of each check."""
+    story: Mapping[str, tuple[tuple[datetime, str] | None, int]]
+    frame: PageFrame
+
+
+def make_cards(found: CardSources) -> tuple[list[IncidentCard], int]:
+    """The cards that are shown, the most urgent first, and how many more there are."""
+    causes, dependants = fold(found.incidents.values())
+    ordered = sorted(causes, key=_sort_key)
+    cards = [
+        _make_card(each, dependants.get(each.component, []), found) for each in ordered[:MAX_CARDS]
+    ]
+    return cards, len(ordered) - len(cards)
+
+
+def fold(incidents: Iterable[Incident]) -> tuple[list[Incident], dict[str, list[str]]]:
+    """Which are causes, and by the component of each whom it blocks."""
+    known = list(incidents)
+    bad = {each.component for each in known if each.recovered is None and not each.blocked_by}
+    causes, dependants = list[Incident](), dict[str, list[str]]()
+    for each in known:
+        if each.blocked_by in bad:
+            dependants.setdefault(each.blocked_by, []).append(each.component)
+        else:
+            causes.append(each)
+    return causes, dependants
+
+
+def _urgency(standing: StandingFault) -> tuple[int, datetime, str, FaultIdentity]:
+    fault = standing.fault
+    return -fault.status.rank, standing.began, standing.check, fault.identity
+
+
+def _sort_key(incident: Incident) -> str:
+    """What is broken before what recovers, the worst first, then the newest."""
+    works = incident.recovered is not None
+    moment = _ORDINAL - int(incident.opened.timestamp() * 1000)
+    return f"{works:d}{9 - incident.status.rank}{moment:014d}{incident.id}"
+
+
+def _make_card(incident: Incident, dependants: list[str], found: CardSources) -> IncidentCard:
+    standing = [each for each in found.faults.get(incident.component, ()) if not each.accepted]
+    worst_first = sorted(standing, key=_urgency)
+    latest, attempts = found.story.get(incident.id, (None, 0))
+    book = found.books.get(incident.check, "")
+    action = found.actions.get(incident.component, "")
+    names = sorted(dependants)
+    return IncidentCard(
+        id=make_visible(incident.id),
+        component=make_visible(incident.component),
+        status=show_status(incident),
+        state=incident.state.value,
+        opened=incident.opened,
+        recovered=incident.recovered,
+        settled=incident.settled,
+        watched_until=incident.watched_until,
+        acknowledged_by=make_visible(incident.acknowledged_by) if incident.acknowledged else "",
+        summary=make_visible(incident.summary),
+        root_cause=make_visible(incident.blocked_by or incident.root_cause),
+        check=make_visible(incident.check),
+        why=make_visible(explain_standstill(incident, action)),
+        runbook=choose_runbook(found.frame.conditions, incident, book),
+        faults=_choose_faults(incident, worst_first),
+        more_faults=max(len(worst_first) - MAX_FAULTS, 0),
+        dependants=tuple(map(make_visible, names[:MAX_DEPENDANTS])),
+        more_dependants=max(len(names) - MAX_DEPENDANTS, 0),
+        attempts=attempts,
+        latest=(latest[0], make_visible(latest[1])) if latest else None,
+        untold=found.frame.find_untold(incident),
+        sort=make_visible(_sort_key(incident)),
+    )
+
+
+def _choose_faults(
+    incident: Incident, worst_first: Sequence[StandingFault]
+) -> tuple[FaultLine, ...]:
+    """Those that are shown one by one; a single one that the summary tells already is not."""
+    lines = tuple(map(describe_fault_line, worst_first[:MAX_FAULTS]))
+    is_told = len(lines) == 1 and lines[0].text in make_visible(incident.summary)
+    return () if is_told else lines
