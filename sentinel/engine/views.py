@@ -97,6 +97,19 @@ class Views:
         )
         changes.checks.append(view)
 
+    def may_differ(self, watched: WatchedCheck, changes: Changes) -> bool:
+        """Whether a turn of a check, after which its component is as it was, may change what is said
+        of any component: nearly all say how their first check is, and what another one measured is
+        not in it.
+        """
+        name = watched.check.component
+        tells_more = name in self.picture.incidents or name in self.circumstances.fleet.drivers
+        if watched.standing or tells_more or name not in self._shown:
+            return True
+        happened = changes.transitions or changes.incidents or changes.faults
+        is_time = self.picture.incidents and self.monotonic() >= self._others_at
+        return bool(happened or is_time) or self.picture.speaks_for_all(watched)
+
     def show_components(self, name: str, changes: Changes) -> list[ComponentView]:
         """Write the views that may have changed with a turn of `name`: its own, and those with
         incidents. What has other figures and no other words is given back, and may wait.

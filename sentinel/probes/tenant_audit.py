@@ -10,6 +10,7 @@ touched.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,7 +23,7 @@ from sentinel.core.model import AuditNote, Finding, Impact, Measurement, Row, Se
 from sentinel.core.tenants.audit import AuditVerdict, SeenRoles, judge_catalogue
 from sentinel.core.tenants.catalogue import CatalogueIndex
 from sentinel.core.tenants.hole import HoleSeverity, count_holes
-from sentinel.core.tenants.trial import ACTION, RESULTS, TrialLedger
+from sentinel.core.tenants.trial import ACTION, RESULTS, TrialLedger, tell_resource
 from sentinel.errors import NotMeasurable
 from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
@@ -108,7 +109,8 @@ async def run(options: TenantAuditOptions, context: Context) -> Finding:
     verdict = judge_catalogue(index, tried.holes, tried.untried)
     for trial in verdict.trials:
         state.totals[trial.result] += 1
-    return _finding(index, verdict, tried, state, now)
+    told = replace(verdict, faults=tell_resource(verdict.faults, context.postgres().name))
+    return _finding(index, told, tried, state, now)
 
 
 def _finding(
@@ -168,7 +170,7 @@ def _rows(
 
 
 def _fault(key: str, severity: Severity, meaning: str, **more: Any) -> FaultKind:
-    return FaultKind(key, severity, "tenant-audit", meaning, ("table", "role"), **more)
+    return FaultKind(key, severity, "tenant-audit", meaning, ("table", "role", "resource"), **more)
 
 
 FAULTS = (

@@ -58,8 +58,8 @@ class TenantHttpOptions(Options):
     """Options of `tenant_http`."""
 
     resource: str | None = Field(None, description="HTTP resource to ask")
-    a: CanaryTenant = Field(description="tenant A, who asks")
-    b: CanaryTenant = Field(description="tenant B, whose rows A must never be shown")
+    tenant_a: CanaryTenant = Field(description="tenant A, who asks")
+    tenant_b: CanaryTenant = Field(description="tenant B, whose rows A must never be shown")
     requests: list[str] = Field(
         [],
         max_length=20,
@@ -81,7 +81,7 @@ class TenantHttpOptions(Options):
                 raise ValueError("a path begins with / and has no spaces")
         if [path for path in self.objects if "{id}" not in path]:
             raise ValueError("a path in `objects` has {id} in it, which is replaced by an id")
-        if self.objects and not self.b.ids:
+        if self.objects and not self.tenant_b.ids:
             raise ValueError("`objects` need `ids` of tenant B")
         if not self.requests and not self.objects:
             raise ValueError("nothing to try: give `requests` or `objects`")
@@ -89,12 +89,15 @@ class TenantHttpOptions(Options):
 
     @model_validator(mode="after")
     def _tells_apart(self) -> TenantHttpOptions:
-        if self.a.marker in self.b.marker or self.b.marker in self.a.marker:
+        if (
+            self.tenant_a.marker in self.tenant_b.marker
+            or self.tenant_b.marker in self.tenant_a.marker
+        ):
             raise ValueError("the markers of A and B must differ, and neither be in the other")
         header = self.tenant_header
-        if header is not None and _find(self.b.headers, header) is None:
+        if header is not None and _find(self.tenant_b.headers, header) is None:
             raise ValueError("`tenant_header` must be one of the `headers` of tenant B")
-        for tenant in (self.a, self.b):
+        for tenant in (self.tenant_a, self.tenant_b):
             for name, value in tenant.headers.items():
                 if re.search(r"[\r\n\0]", name + value.get_secret_value()):
                     raise ValueError(f"header {name!r} holds a line break")
@@ -107,7 +110,7 @@ class TenantHttpOptions(Options):
         objects = [
             (path.partition("?")[0], path.replace("{id}", quote(each, safe="")))
             for path in self.objects
-            for each in self.b.ids
+            for each in self.tenant_b.ids
         ]
         named = name_paths(name for name, _ in objects)
         single = [(name, path) for name, (_, path) in zip(named, objects, strict=True)]
@@ -165,7 +168,7 @@ class _Asker:
         """B's baselines stand before and after what is tried, A's own answer between them: what
         changes with time is in all of them or in none.
         """
-        a, b = self.options.a.headers, self.options.b.headers
+        a, b = self.options.tenant_a.headers, self.options.tenant_b.headers
         first = await self._ask(path, b)
         own = await self._ask(path, a)
         second = await self._ask(path, b)
@@ -205,7 +208,7 @@ class _Asker:
         unread = "answer longer than 1 MiB" if response.truncated else ""
         if response.packed:
             unread = "the body is packed in a way that can't be read here"
-        markers = self.options.a.marker, self.options.b.marker
+        markers = self.options.tenant_a.marker, self.options.tenant_b.marker
         said = (unquote(path), *sent.values())
         return read_answer(response.status, response.body, markers, said, unread)
 

@@ -40,7 +40,14 @@ from sentinel.core.tenants.finding import (
     judge_writes,
     unjudged,
 )
-from sentinel.core.tenants.trial import ACTION, RESULTS, Trial, TrialLedger, find_faults
+from sentinel.core.tenants.trial import (
+    ACTION,
+    RESULTS,
+    Trial,
+    TrialLedger,
+    find_faults,
+    tell_resource,
+)
 from sentinel.errors import NotMeasurable, TargetError
 from sentinel.probes import Context, Kind, Options, faults_of_target
 
@@ -50,8 +57,8 @@ PROBES = ("role", "left_setting", "no_tenant", "empty_tenant", "other_tenant", "
 class CanarySetting(Options):
     """What the two canary tenants set beside the tenant itself."""
 
-    a: str = Field(description="value for tenant A")
-    b: str = Field(description="value for tenant B")
+    tenant_a: str = Field(description="value for tenant A")
+    tenant_b: str = Field(description="value for tenant B")
 
 
 class TenantProbeOptions(Options):
@@ -100,7 +107,9 @@ class TenantProbeOptions(Options):
     @property
     def wish(self) -> TenantWish:
         """The same, for the adapter."""
-        others = {name: (each.a, each.b) for name, each in self.other_settings.items()}
+        others = {
+            name: (each.tenant_a, each.tenant_b) for name, each in self.other_settings.items()
+        }
         settings = {self.setting: (self.tenant_a, self.tenant_b), **others}
         return TenantWish(self.column, settings, self.roles, self.except_roles)
 
@@ -149,7 +158,8 @@ async def run(options: TenantProbeOptions, context: Context) -> Finding:
         context.state.totals[f"{trial.probe} {trial.result}"] += 1
     records = context.state.ledger.take(trials, context.utcnow())
     notes = [AuditNote(ACTION, record.write()) for record in records]
-    return _finding(_Tried(trials, found, tables, untried, roles), context.state, notes)
+    tried = _Tried(trials, found, tables, untried, roles, client.name)
+    return _finding(tried, context.state, notes)
 
 
 def _judge_roles(found: TenantSurvey) -> Iterator[Trial]:
@@ -284,11 +294,12 @@ class _Tried:
     tables: Sequence[TriedTable]
     untried: Sequence[str]
     roles: Sequence[str]
+    resource: str
 
 
 def _finding(tried: _Tried, state: TenantProbeState, notes: Sequence[AuditNote]) -> Finding:
     trials, untried = tried.trials, tried.untried
-    faults = find_faults(trials)
+    faults = tell_resource(find_faults(trials), tried.resource)
     passed = sum(trial.result == "pass" for trial in trials)
     left = f"; {len(untried)} tables with {'a' if untried else 'the'} tenant not tried"
     figures = f"{passed} of {len(trials)} probes passed{left if untried else ''}"
@@ -331,7 +342,7 @@ def _rows(tried: _Tried, state: TenantProbeState) -> Iterator[Row]:
 
 
 def _fault(key: str, meaning: str, **more: Any) -> FaultKind:
-    told = ("table", "role", "setting")
+    told = ("table", "role", "setting", "resource")
     return FaultKind(
         key, Severity.PAGE, "tenant-leak", meaning, told, hold=0.0, certain=True, **more
     )
@@ -349,7 +360,7 @@ FAULTS = (
         Severity.TICKET,
         "tenant-leak",
         "nothing is proved: the control or the query failed, or the role can't be taken",
-        ("table", "role", "setting"),
+        ("table", "role", "setting", "resource"),
     ),
     *faults_of_target("database-unreachable", rejected="database-degraded"),
 )

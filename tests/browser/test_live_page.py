@@ -74,7 +74,7 @@ async def catch_up(page: Page, daemon: Daemon) -> None:
 BARE = """(live) => {
   const bare = live.cloneNode(true);
   for (const id of ["fresh", "alarm", "said"]) bare.querySelector("#" + id).remove();
-  for (const time of bare.querySelectorAll("time")) time.textContent = "";
+  for (const time of bare.querySelectorAll("time, [data-t]")) time.textContent = "";
   for (const each of bare.querySelectorAll("[open]")) each.removeAttribute("open");
   delete bare.dataset.mark; delete bare.dataset.now;
   return bare.innerHTML.replace(/\\s*\\n\\s*/g, "");
@@ -124,7 +124,7 @@ async def test_what_is_in_the_visitors_hands_stays(page: Page, daemon: Daemon) -
       document.querySelector('.act input[name=text]').value = 'I look';
       scrollTo(0, 333);
       document.getElementById('check:part-3/1').querySelector('a').focus({ preventScroll: true });
-      getSelection().selectAllChildren(document.getElementById('check:part-3/1').querySelector('.detail'));
+      getSelection().selectAllChildren(document.getElementById('check:part-3/1').lastElementChild);
     """)
     kept = """JSON.stringify([document.activeElement.textContent, getSelection().toString().trim(),
       document.querySelector('.dependants').open, document.querySelector('.act').open,

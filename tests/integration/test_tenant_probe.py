@@ -274,7 +274,7 @@ async def test_several_settings_are_set_together(look, table):
         "org",
         f"{GOOD} and current_setting('app.org_id', true) = 'org-' || left(tenant_id::text, 1)",
     )
-    settings = {"app.org_id": {"a": "org-a", "b": "org-b"}}
+    settings = {"app.org_id": {"tenant_a": "org-a", "tenant_b": "org-b"}}
     assert (await look(name)).status is Status.UNKNOWN
     assert (await look(name, other_settings=settings)).status is Status.UP
 

@@ -30,7 +30,7 @@ from sentinel.web.live.piece import PieceBook
 from sentinel.web.live.worst_first import WorstFirst
 
 MAX_CHECKS = 2000
-MAX_COMPONENTS = 500
+MAX_COMPONENTS = 200
 """Lines on the page; the worst of them come first, and what was cut is said."""
 Story = tuple[tuple[datetime, str] | None, int]
 """Of an incident: the last line of its timeline, and how many attempts there were."""

@@ -279,7 +279,7 @@ class LiveChannel:
         put = []
         for n, piece in enumerate(fresh, 1):
             began = loop.time()
-            put.append([piece.home, self._text_of(kept, piece)])
+            put.append([piece.home, piece.id, self._text_of(kept, piece)])
             self._spent += loop.time() - began
             if n % SLICE == 0:
                 await asyncio.sleep(0)

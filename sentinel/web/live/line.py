@@ -15,6 +15,8 @@ STALE = "stale"
 WORST_FIRST = ("down", "degraded", STALE, "unknown", "up")
 _RANKS = {word: rank for rank, word in enumerate(WORST_FIRST)}
 _WORDS = frozenset(Status.__members__.values())
+MAX_DETAIL = 300
+"""Characters of a line; the page of the check has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def describe_check_line(view: CheckView, now: datetime) -> CheckLine:
         status=STALE if overdue is not None and now > overdue else hard,
         hard=hard,
         soft="" if soft == hard else soft,
-        detail=make_visible(view.detail or "not run yet"),
+        detail=_shorten(make_visible(view.detail or "not run yet")),
         runbook=view.runbook,
         last=last,
         overdue=overdue,
@@ -90,8 +92,8 @@ def describe_component_line(view: ComponentView) -> ComponentLine:
         since=view.since,
         needs=tuple(map(make_visible, view.depends_on)),
         restarts=view.restarts if view.driver else None,
-        action=make_visible(view.action),
-        detail=make_visible(view.detail),
+        action=_shorten(make_visible(view.action)),
+        detail=_shorten(make_visible(view.detail)),
     )
 
 
@@ -136,6 +138,10 @@ def show_age(seconds: float) -> str:
     big, small, size = ("h", "min", 3600) if whole < 86400 else ("d", "h", 86400)
     rest = whole % size // (60 if size == 3600 else 3600)
     return f"{whole // size} {big} {rest} {small}" if rest else f"{whole // size} {big}"
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_DETAIL else f"{text[:MAX_DETAIL]}…"
 
 
 def _word(status: str) -> str:

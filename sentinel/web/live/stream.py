@@ -7,6 +7,7 @@ import gzip
 
 from aiohttp import web
 
+from sentinel.web.access import present_caller
 from sentinel.web.exposition import accepts_gzip
 from sentinel.web.live.paint import paint_page
 from sentinel.web.site import SITE
@@ -23,11 +24,11 @@ async def show_status(request: web.Request) -> web.Response:
     """The status page, complete without JavaScript."""
     site = request.app[SITE]
     page, mark = await site.live.show()
-    now = site.now()
+    now, may = site.now(), present_caller()
     packed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
 
     def make() -> bytes:
-        text = paint_page(site.templates, page, mark, now)
+        text = paint_page(site.templates, page, mark, now, may)
         return gzip.compress(text, PACKING) if packed else text
 
     body = await site.readers.call(make)

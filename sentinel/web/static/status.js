@@ -71,11 +71,17 @@ function patchChildren(shown, wanted) {
   }
 }
 
-// Moves without losing the focus or what is selected.
+let isAnythingChosen = false;
+document.addEventListener("selectionchange", () => { isAnythingChosen = !getSelection().isCollapsed; });
+
+// Moves without losing the focus or what is selected. To ask for either makes the browser lay out the
+// whole page, so that is done only where there is something to lose.
 function move(element, parent, before) {
+  const isFocused = element.contains(document.activeElement);
+  if (!isFocused && !isAnythingChosen) return parent.insertBefore(element, before);
   const chosen = getSelection(), { anchorNode, anchorOffset, focusNode, focusOffset } = chosen;
   const isChosen = anchorNode && (element.contains(anchorNode) || element.contains(focusNode));
-  const focused = element.contains(document.activeElement) ? document.activeElement : null;
+  const focused = isFocused ? document.activeElement : null;
   if (parent.moveBefore) parent.moveBefore(element, before); else parent.insertBefore(element, before);
   if (focused && focused !== document.activeElement) focused.focus({ preventScroll: true });
   if (isChosen) chosen.setBaseAndExtent(anchorNode, anchorOffset, focusNode, focusOffset);
@@ -113,7 +119,7 @@ function put(home, html) {
   if (shown) patch(shown, wanted);
   const now = shown ?? wanted;
   if (home) place(byId(home), now);
-  if (!shown || home !== "checks") watch(now);
+  if (!shown) watch(now);
   tell(now);
 }
 
@@ -135,8 +141,9 @@ function age(seconds) {
 const serverNow = () => performance.now() + clockOffset;
 
 function tell(element) {
-  for (const each of element.getElementsByTagName("time")) {
-    const text = age((serverNow() - Date.parse(each.dateTime)) / 1000);
+  for (const each of element.querySelectorAll("time, [data-t]")) {
+    const at = each.dateTime ? Date.parse(each.dateTime) : Number(each.dataset.t) * 1000;
+    const text = age((serverNow() - at) / 1000);
     if (each.firstChild.data !== text) each.firstChild.data = text;
   }
 }
@@ -189,26 +196,45 @@ function showState(word) {
 
 // -- the stream -----------------------------------------------------------------------------------
 
-function apply(message) {
+// What comes waits for the next frame, the newest of each piece: however much comes, and however slow
+// this browser is, it puts in place what is then, and nothing piles up.
+const waiting = new Map();
+let waitingMark = mark, waitingSaid = [], isDrawing = false;
+
+function take(message) {
   const told = JSON.parse(message.data);
-  if (message.lastEventId) mark = message.lastEventId;
+  if (message.lastEventId) waitingMark = message.lastEventId;
   hear(told.now);
+  for (const id of told.drop ?? []) waiting.set(id, null);
+  for (const [home, id, html] of told.put ?? []) waiting.set(id, [home, html]);
+  waitingSaid.push(...(told.say ?? []));
+  if (isDrawing) return;
+  isDrawing = true;
+  if (document.hidden) setTimeout(draw, 1000); else requestAnimationFrame(draw);
+}
+
+function draw() {
+  isDrawing = false;
+  for (const [id, piece] of waiting) {
+    if (piece) put(...piece); else if (byId(id)) remove(byId(id));
+  }
+  waiting.clear();
+  mark = waitingMark;
+  const title = byId("overview").dataset.title;
+  if (document.title !== title) document.title = title;
+  say(waitingSaid.slice(-8).join(". "));
+  waitingSaid = [];
   heldUp = "";
   retryMs = 1000;
   showState("live");
-  for (const id of told.drop ?? []) if (byId(id)) remove(byId(id));
-  for (const [home, html] of told.put ?? []) put(home, html);
-  const head = byId("overview");
-  if (document.title !== head.dataset.title) document.title = head.dataset.title;
-  say((told.say ?? []).join(". "));
   if (isSaidStale) showFreshness();
 }
 
 function follow() {
   source?.close();
-  source = new EventSource("/api/v1/stream?after=" + encodeURIComponent(mark));
+  source = new EventSource("/api/v1/stream?after=" + encodeURIComponent(waitingMark));
   source.onopen = () => showState("live");
-  source.onmessage = apply;
+  source.onmessage = take;
   source.addEventListener("anew", () => { source.close(); source = null; askAnew(); });
   source.onerror = () => {
     showState("reconnecting");
@@ -226,7 +252,8 @@ async function askAnew() {
     if (!answer.ok) throw new Error("HTTP " + answer.status);
     const wanted = parse(await answer.text()).querySelector("#live");
     if (!wanted) throw new Error("another page came");
-    mark = wanted.dataset.mark;
+    mark = waitingMark = wanted.dataset.mark;
+    waiting.clear();
     for (const kept of ["fresh", "alarm", "said"]) wanted.querySelector("#" + kept).replaceWith(byId(kept).cloneNode(true));
     patch(live, wanted);
     hear(Number(wanted.dataset.now));

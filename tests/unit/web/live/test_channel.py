@@ -89,7 +89,7 @@ async def test_what_is_told_is_sent_before_any_disk_has_it(desk: Desk) -> None:
     await asyncio.sleep(0)
     desk.change("refused")
     told = parse(await waiting)
-    assert told["put"] == [["checks", "check:bus/0 refused"]]
+    assert told["put"] == [["checks", "check:bus/0", "check:bus/0 refused"]]
     assert told["now"] == int(at(0).timestamp() * 1000)
     desk.hub.tell(lambda: Changes(incidents=[incident("bus")]))
     told = parse(await soon(following))
@@ -102,7 +102,9 @@ async def test_between_page_and_stream_nothing_is_lost(desk: Desk) -> None:
     _, mark = await desk.channel.show()
     desk.change("meanwhile")
     following = desk.channel.follow(mark)
-    assert parse(await soon(following))["put"] == [["checks", "check:bus/0 meanwhile"]]
+    assert parse(await soon(following))["put"] == [
+        ["checks", "check:bus/0", "check:bus/0 meanwhile"]
+    ]
     await following.aclose()  # type: ignore[attr-defined]
 
 
@@ -122,7 +124,9 @@ async def test_while_the_board_is_read_nothing_is_lost(
     following = desk.channel.follow(mark)
     shown = {line.name: line.detail for line in page.checks}["bus/0"]
     if shown != "newer":
-        assert parse(await soon(following))["put"] == [["checks", "check:bus/0 newer"]]
+        assert parse(await soon(following))["put"] == [
+            ["checks", "check:bus/0", "check:bus/0 newer"]
+        ]
     await following.aclose()  # type: ignore[attr-defined]
 
 
@@ -140,7 +144,7 @@ async def test_a_slow_one_is_told_what_is_then(desk: Desk) -> None:
         if n % 100 == 99:
             await soon(quick)
     told = parse(await soon(slow))
-    assert told["put"] == [["checks", "check:bus/0 figure 499"]]
+    assert told["put"] == [["checks", "check:bus/0", "check:bus/0 figure 499"]]
     for each in (slow, quick):
         await each.aclose()  # type: ignore[attr-defined]
 
@@ -172,7 +176,7 @@ async def test_who_comes_back_is_told_what_he_missed(desk: Desk) -> None:
     desk.change("two", "agent/0")
     await soon(stays)
     again = desk.channel.follow(seen)
-    assert parse(await soon(again))["put"] == [["checks", "check:agent/0 two"]]
+    assert parse(await soon(again))["put"] == [["checks", "check:agent/0", "check:agent/0 two"]]
     for each in (stays, again):
         await each.aclose()  # type: ignore[attr-defined]
 
