@@ -205,7 +205,8 @@ async def test_uptime_counts_only_what_was_seen(site: Site) -> None:
         "history"
     ]
     assert [each["after"] for each in shown["changes"]] == ["up", "down"]
-    assert [each["reason"] for each in shown["unseen"]] == [PLAIN]
+    told = [(each["reason"], each["text"]) for each in shown["unseen"]]
+    assert told == [("its status was not known", "1 h 45 min"), (PLAIN, "1 h")]
 
 
 async def test_many_changes_are_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
