@@ -65,7 +65,10 @@ class Site:
 
 @asynccontextmanager
 async def serve(
-    store: SqliteStore, known: Known | None = None, now: Callable[[], datetime] = lambda: NOW
+    store: SqliteStore,
+    known: Known | None = None,
+    now: Callable[[], datetime] = lambda: NOW,
+    runbooks: Callable[[str], str | None] = {"bus-unreachable": "# Nobody answers\n"}.get,
 ) -> AsyncIterator[Site]:
     """The application on a free port."""
     with socket.socket() as bound:
@@ -76,7 +79,7 @@ async def serve(
             lambda _: iter(()),
             lambda: (True, "watching"),
             lambda: listen_hosts("127.0.0.1", port),
-            runbooks={"bus-unreachable": "# Nobody answers\n"}.get,
+            runbooks=runbooks,
             known=known or Known(),
             now=now,
         )

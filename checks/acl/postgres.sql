@@ -27,7 +27,7 @@ alter default privileges in schema sentinel grant select on tables to sentinel;
 -- Tenants: tenant_audit needs nothing more, the catalogue is open to everybody. tenant_probe tries as the application's
 -- roles; from PostgreSQL 16 on sentinel then has none of their rights until it takes the role:
 -- grant app to sentinel with inherit false, set true;
--- On older servers a membership is enough, and `alter role sentinel noinherit` keeps the rights away.
+-- On older servers a membership is enough, and NOINHERIT for the role sentinel keeps the rights away.
 -- tenant_rows counts rows by their tenant: grant select (tenant_id) on public.tasks to sentinel; where row-level security
 -- holds for sentinel, too, let it count through a view as above.
 

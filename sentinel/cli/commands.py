@@ -221,11 +221,11 @@ COMMANDS = (
     Command(
         "report",
         "reporting.report",
-        "make a report (recovery, progress, readiness, shift, daily) from what the daemon recorded",
+        "make a report (recovery, progress, readiness, shift, daily, tenants) from what the daemon recorded",
         Argument(
             "kind",
             metavar="NAME",
-            help="recovery, progress, shift, daily, or readiness (ends with 0: go, or 2: no-go)",
+            help="recovery, progress, shift, daily, tenants, or readiness (0: go, 2: no-go)",
         ),
         Argument(
             "--incident",

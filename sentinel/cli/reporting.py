@@ -14,12 +14,13 @@ from sentinel.app.reporting import LOOKS_AT_EVIDENCE, make_request, read_bound
 from sentinel.cli.place import Arguments, open_store, print_json
 from sentinel.clock import read_moment_now
 from sentinel.config import Configuration, load
+from sentinel.core.foreign.visible import make_visible
 from sentinel.errors import ConfigurationError, UsageError
 from sentinel.reports import ReportRequest
 from sentinel.reports.paper.collect import collect
 from sentinel.reports.paper.render import EVERY_FORMAT, FORMATS
 from sentinel.reports.paper.write import write_report
-from sentinel.store import show_time
+from sentinel.store import Reader, show_time
 
 READINESS = "readiness"
 """The report that is a verdict on what the configuration requires."""
@@ -30,6 +31,8 @@ def report(arguments: Arguments) -> int:
     folder, store = open_store(arguments, writable=True)
     now = show_time(store, read_moment_now())
     configuration = _find_configuration(arguments.config, arguments.kind)
+    if configuration is not None and not _is_of(configuration, store, arguments.kind):
+        configuration = None
     request = make_request(
         configuration,
         folder,
@@ -90,3 +93,19 @@ def _find_configuration(path: Path, kind: str) -> Configuration | None:
         told = "the configuration can't be read: the report knows neither targets nor milestones"
         print(f"sentinel: {told}\n  remedy: `sentinel validate` says why", file=sys.stderr)
         return None
+
+
+def _is_of(configuration: Configuration, store: Reader, kind: str) -> bool:
+    """Whether it is that of the platform whose state is read: targets, owners and milestones of
+    another one say nothing of it. Raises UsageError for a gate, which would judge the wrong one.
+    """
+    own, known = configuration.platform, store.meta("platform")
+    if known is None or known == own:
+        return True
+    told = make_visible(f"the configuration is of the platform {own}, the state of {known}")
+    remedy = make_visible(f"name the configuration of {known} with `--config`")
+    if kind == READINESS:
+        raise UsageError(told, remedy)
+    told = f"{told}: the report knows neither targets nor milestones"
+    print(f"sentinel: {told}\n  remedy: {remedy}", file=sys.stderr)
+    return False

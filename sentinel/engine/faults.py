@@ -140,10 +140,12 @@ class Faults:
 
 
 def find_begun(faults: Iterable[StandingFault]) -> dict[str, float]:
-    """When those that nobody had accepted began: the latest of each key, seconds since the epoch."""
+    """When those that nobody had accepted began: the latest of each key, seconds since the epoch.
+    That we could not tell is nothing that came and went on the platform.
+    """
     found: dict[str, float] = {}
     for each in faults:
-        if each.accepted is None:
+        if each.accepted is None and each.worst in BAD:
             key = each.fault.key
             found[key] = max(each.began.timestamp(), found.get(key, 0.0))
     return found

@@ -142,7 +142,7 @@ class WatchedCheck:
         """Fault that a person would look up: what is bad now, or was bad while the check is not
         healthy again; "" of none.
         """
-        worst_now = next((each.fault.key for each in self.counting), "")
+        worst_now = next((each.fault.key for each in self.counting), "") if self.standing else ""
         return worst_now or (self.blamed if self.shown in BAD else "")
 
     def fresh(self, now: datetime) -> Status:
@@ -407,6 +407,15 @@ class Picture:
             if watched.finding is not None and watched.shown.rank > rank:
                 found, rank = watched, watched.shown.rank
         return found
+
+    def speaks_for_all(self, watched: WatchedCheck) -> bool:
+        """Whether a check is the worst one of its component, the first of equals: or nobody knows."""
+        name = watched.check.component
+        status = self.statuses.get(name)
+        for each in self._of_component.get(name, {}).values():
+            if each.shown is status and each.finding is not None:
+                return each is watched
+        return True
 
     def find_faults(self, component: str) -> list[tuple[WatchedCheck, Fault]]:
         """The faults of a component that count, of checks that are believed to be bad: what is now

@@ -65,14 +65,14 @@ class Pipeline:
 
     def _hide_in_labels(self, finding: Finding) -> Finding:
         """Names come from the platform, and become labels of metrics and rows of views."""
-        hidden = [
-            {label: str(self.scrub(name)) for label, name in row.labels.items()}
+        names = [name for row in finding.rows for name in row.labels.values()]
+        if all(type(name) is str and self.scrub(name) == name for name in names):
+            return finding
+        rows = [
+            Row({label: str(self.scrub(name)) for label, name in row.labels.items()}, row.values)
             for row in finding.rows
         ]
-        if all(row.labels == labels for row, labels in zip(finding.rows, hidden, strict=True)):
-            return finding
-        known = zip(finding.rows, hidden, strict=True)
-        return replace(finding, rows=[Row(labels, row.values) for row, labels in known])
+        return replace(finding, rows=rows)
 
     async def accept(self, name: str, word: Acceptance, expects: str) -> Answer:
         """Somebody accepts by hand what a check found lost. `expects` is what they saw of it
@@ -99,7 +99,11 @@ class Pipeline:
         changed = self._judge_component(component, changes, now)
         self.incidents.judge(component, changes, now, changed=changed)  # puts orders, too
         self.incidents.tell_faults(watched, changes, now)
-        await self._write(watched, changes, self.views.show_components(component, changes))
+        if changed or self.views.may_differ(watched, changes):
+            patient = self.views.show_components(component, changes)
+        else:
+            patient = []
+        await self._write(watched, changes, patient)
 
     async def _write(
         self, watched: WatchedCheck, changes: Changes, patient: list[ComponentView]

@@ -15,6 +15,8 @@ from sentinel.engine.runbooks import RunbookGuide
 from sentinel.engine.situation import Circumstances
 from sentinel.store import Changes, CheckView, ComponentView
 
+MANY = 50
+"""So many of them are looked at whenever something happened to one."""
 OTHERS_EVERY = 0.25
 """Seconds between two looks at all components with incidents: why nothing is done, and until when."""
 
@@ -97,6 +99,19 @@ class Views:
         )
         changes.checks.append(view)
 
+    def may_differ(self, watched: WatchedCheck, changes: Changes) -> bool:
+        """Whether a turn of a check, after which its component is as it was, may change what is said
+        of any component: nearly all say how their first check is, and what another one measured is
+        not in it.
+        """
+        name = watched.check.component
+        tells_more = name in self.picture.incidents or name in self.circumstances.fleet.drivers
+        if watched.standing or tells_more or name not in self._shown:
+            return True
+        happened = changes.transitions or changes.incidents or changes.faults
+        is_time = self.picture.incidents and self.monotonic() >= self._others_at
+        return bool(happened or is_time) or self.picture.speaks_for_all(watched)
+
     def show_components(self, name: str, changes: Changes) -> list[ComponentView]:
         """Write the views that may have changed with a turn of `name`: its own, and those with
         incidents. What has other figures and no other words is given back, and may wait.
@@ -116,11 +131,12 @@ class Views:
         """Those with incidents, when something happened, else now and then: they may be many, and of
         most of them a turn that found nothing new says nothing.
         """
-        now = self.monotonic()
-        if not (changes.transitions or changes.incidents or now >= self._others_at):
-            return ()
+        now, incidents = self.monotonic(), self.picture.incidents
+        happened = changes.transitions or changes.incidents
+        if now < self._others_at and (not happened or len(incidents) > MANY):
+            return {each.component for each in changes.incidents}
         self._others_at = now + OTHERS_EVERY
-        return self.picture.incidents
+        return incidents
 
     def _view(self, component: Component) -> ComponentView:
         name = component.name

@@ -23,6 +23,7 @@ from sentinel.core.tenants.owner import (
     OrphanedRows,
     judge_orphans,
 )
+from sentinel.core.tenants.trial import tell_resource
 from sentinel.errors import NotMeasurable, SubjectError, TargetRejected
 from sentinel.probes import Context, Kind, Options, faults_of_target
 
@@ -84,7 +85,7 @@ async def run(options: TenantRowsOptions, context: Context) -> Finding:
     if not tables and not faults:
         raise NotMeasurable(f"no table has a column {options.column}", "correct `column`")
     faults += [fault for rows in counted for fault in judge_orphans(rows)]
-    return _finding(sort_faults(faults), counted)
+    return _finding(sort_faults(tell_resource(faults, client.name)), counted)
 
 
 def _finding(faults: Sequence[Fault], counted: Sequence[OrphanedRows]) -> Finding:
@@ -106,7 +107,7 @@ def _finding(faults: Sequence[Fault], counted: Sequence[OrphanedRows]) -> Findin
 
 
 def _fault(key: str, meaning: str, **more: Any) -> FaultKind:
-    return FaultKind(key, Severity.TICKET, "tenant-rows", meaning, ("table",), **more)
+    return FaultKind(key, Severity.TICKET, "tenant-rows", meaning, ("table", "resource"), **more)
 
 
 FAULTS = (

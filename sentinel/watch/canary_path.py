@@ -15,8 +15,9 @@ from typing import Any
 from sentinel.adapters.bus.canary_ledger import CanaryLedger, CanaryPlace
 from sentinel.adapters.bus.canary_reader import NEVER, CanaryReader, Clock, Rules, milliseconds_of
 from sentinel.adapters.redis import RedisClient
+from sentinel.adapters.redis.shared import AnswerLost, SharedWire
 from sentinel.core.canary.letter import Letter, Outcome
-from sentinel.core.canary.record import CanaryRecord
+from sentinel.core.canary.record import CanaryRecord, CanaryTally
 from sentinel.core.canary.traffic import CanaryTraffic
 from sentinel.errors import NotMeasurable, TargetError, TargetRejected, TargetUnreachable
 
@@ -131,9 +132,7 @@ class CanaryPath:
         self.record.windows.begin(trip.now.timestamp())
         self.traffic.minute = int(trip.now.timestamp() // 60)
         outlook = Outlook(held=trip.held or self._holds_back(trip))
-        reader = await self._travel(
-            CanaryLedger(trip.client, trip.place, self.record.tally), trip, outlook
-        )
+        reader = await self._travel(_open_ledger(trip, self.record.tally), trip, outlook)
         if reader is None:
             await self.close()
             return outlook
@@ -194,11 +193,15 @@ class CanaryPath:
 
     async def _send_burst(self, reader: CanaryReader, trip: Trip) -> list[str]:
         """Publish the canaries of this run; their sequence names."""
-        sent: list[str] = []
         self._turn.sent = trip.clock.monotonic()
-        while len(sent) < trip.rules.burst and len(self.traffic.flights) < MAX_OPEN:
-            sent.append(await self._send(reader, trip))
-        return sent
+        room = min(trip.rules.burst, MAX_OPEN - len(self.traffic.flights))
+        results = await asyncio.gather(
+            *(self._send(reader, trip) for _ in range(room)), return_exceptions=True
+        )
+        for failed in results:
+            if isinstance(failed, BaseException):
+                raise failed
+        return [seq for seq in results if isinstance(seq, str)]
 
     async def _send(self, reader: CanaryReader, trip: Trip) -> str:
         self._number += 1
@@ -207,9 +210,9 @@ class CanaryPath:
         begun = self.traffic.depart(seq, trip.clock.monotonic())
         try:
             entry = await reader.ledger.publish(seq, fields, trip.now.timestamp())
-        except TargetUnreachable as error:  # sent or not? The reader or the reaper will know
+        except (TargetUnreachable, AnswerLost) as error:  # the reader or the reaper will know
             text = f"ack lost, the canary may be there or not: {error.message}"
-            raise TargetUnreachable(text, error.guidance) from error
+            raise type(error)(text, error.guidance) from error
         except TargetError:
             self.traffic.forget(seq)
             raise
@@ -246,7 +249,7 @@ class CanaryPath:
 
     async def _write_off(self, ledger: CanaryLedger, seq: str) -> None:
         async with ledger.lock:
-            if (await ledger.find(seq))[1]:
+            if seq in (await ledger.find(seq))[1]:
                 blamed = self.traffic.blame(Outcome.LOST, seq, {})
                 await ledger.settle(Outcome.LOST, seq, self.traffic.entries_of(seq), *blamed)
                 self.traffic.ended(Outcome.LOST, seq)
@@ -268,7 +271,7 @@ class CanaryPath:
         An entry is in the stream before its promise is confirmed: what has none now is lost.
         """
         await self.close()
-        ledger = CanaryLedger(trip.client, trip.place, self.record.tally)
+        ledger = _open_ledger(trip, self.record.tally)
         await CanaryReader(ledger, trip.letter, self.traffic, trip.rules, trip.clock).drain()
         for seq in await ledger.oldest():
             await self._write_off(ledger, seq)
@@ -296,6 +299,12 @@ class CanaryPath:
         self.record.windows.cover(
             trip.now.timestamp(), max(0.0, min(begun - last, 2 * trip.interval) - stalled)
         )
+
+
+def _open_ledger(trip: Trip, tally: CanaryTally) -> CanaryLedger:
+    """All canaries of a server go over one connection, and those of one turn in one write."""
+    wire = SharedWire(trip.client, "canaries")
+    return CanaryLedger(trip.client, trip.place, tally, wire)
 
 
 def _explain(error: TargetError) -> TargetError:

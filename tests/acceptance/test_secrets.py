@@ -27,10 +27,11 @@ __all__ = ["start"]
 
 PLACES = (
     "dsn", "url", "file", "header", "env", "query", "argv", "check", "body", "option",
-    "redirect", "user", "libpq",
+    "redirect", "user", "libpq", "apprise",
 )  # fmt: skip
+PLAIN = ("query", "redirect", "user", "env", "libpq", "apprise")
 CANARIES = {place: f"k9 {place}/&'\"x+Qz" for place in PLACES}
-CANARIES |= {place: f"kQ9{place}-xQz" for place in ("query", "redirect", "user", "env", "libpq")}
+CANARIES |= {place: f"kQ9{place}-xQz" for place in PLAIN}
 
 
 def _forms(secret: str) -> set[str]:
@@ -103,6 +104,7 @@ def _write(port: int, folder: Path) -> str:
     settings = {
         "platform": "canaries",
         "runbooks": {"diagnose": True},
+        "channels": {"all": {"kind": "apprise", "addresses": "${APPRISE_ADDRESSES}"}},
         "resources": {
             "database": {"postgres": f"postgresql://agent:{word['dsn']}@127.0.0.1:{port}/x"},
             "bus": {"redis": f"redis://127.0.0.1:{port}/0", "password_file": str(secret)},
@@ -220,11 +222,14 @@ def _say(running: Running, watch: ProcessWatch) -> str:
 def test_no_canary_is_shown_anywhere(
     start: Start, echo: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Page, API, metrics, log, reports, state, `ps`, environments of children, commands: 0 hits of 13
+    """Page, API, metrics, log, reports, state, `ps`, environments of children, commands: 0 hits of 14
     canaries, in raw and encoded forms; and each of them was really sent.
     """
     monkeypatch.setenv("SHOP_TOKEN", CANARIES["env"])
     monkeypatch.setenv("PGPASSWORD", CANARIES["libpq"])
+    token = CANARIES["apprise"]
+    addresses = f"json://127.0.0.1:{echo}/{token} json://agent:{token}@127.0.0.1:1/{token}"
+    monkeypatch.setenv("APPRISE_ADDRESSES", addresses)
     watch = ProcessWatch()
     watch.start()
     running = start(_write(echo, tmp_path), state=str(tmp_path / "state"))
@@ -232,6 +237,7 @@ def test_no_canary_is_shown_anywhere(
     try:
         for name in ("api", "far", "db", "bus"):
             running.until(name, lambda check: check["runs"] > 2)
+        running.until("bus", lambda _check: "apprise" in _Echo.heard)
         shown = {
             "page": "".join(map(running.get, ("/", "/faults", *_incidents(running)))),
             "api": "".join(map(running.get, _API)),
@@ -244,7 +250,7 @@ def test_no_canary_is_shown_anywhere(
     shown |= {"log": shown_log, "state": _state(tmp_path / "state")}
     for where, said in shown.items():
         assert len(said) > 40, where
-    assert {"query", "header", "check", "env"} <= _Echo.heard
+    assert {"query", "header", "check", "env", "apprise"} <= _Echo.heard
     hits = [
         (where, place, form)
         for where, said in shown.items()

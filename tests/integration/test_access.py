@@ -172,8 +172,15 @@ async def test_orders_by_http(trial: Trial, capsys: pytest.CaptureFixture[str]) 
         await trial.until(lambda: "port" in daemon.engine.picture.incidents)
         incident = daemon.engine.picture.incidents["port"].id
         path = f"/api/v1/incidents/{incident}"
+        read = await make(trial, capsys, "lead", "read")
+        forms = [f'action="{path}/{order}"' for order in ("ack", "note")]
+        for token, shown in ((read, [False, False]), (ack, [True, True])):
+            _, page = await trial.ask(f"/incident/{incident}", token)
+            assert [form in page for form in forms] == shown
         assert (await trial.ask(f"{path}/ack", ack, {"reason": "mine"}))[0] == 200
         assert (await trial.ask(f"{path}/note", ack, {"text": "cable was loose"}))[0] == 200
+        _, page = await trial.ask(f"/incident/{incident}", ack)
+        assert [form in page for form in forms] == [False, True]
         _, document = await trial.ask(path, ack)
         assert document["acknowledged_by"] == "ann (token)"
         assert "ann (token): cable was loose" in [each["text"] for each in document["timeline"]]

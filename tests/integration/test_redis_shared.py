@@ -158,7 +158,7 @@ async def test_a_connection_that_was_closed_while_idle_is_no_fault(valkey):
     assert await outcome(client) == b"PONG"
     redis.Redis(port=valkey.port).client_kill_filter(_type="normal", skipme=True)
     async with asyncio.timeout(5):
-        while client.shared._serving is not None:
+        while client.lines[""]._serving is not None:
             await asyncio.sleep(0.001)
     assert await outcome(client) == b"PONG"
     await client.close()

@@ -11,14 +11,17 @@ from aiohttp import web
 from sentinel.adapters.http.client import HttpClient
 from sentinel.core.fault import Status
 from sentinel.demo.servers import free_port
-from sentinel.probes.tenant_http import KIND, TenantHttpOptions, TenantHttpState
+from sentinel.probes.tenant_http import KIND, TenantHttpOptions
 
 TOKENS = {"Bearer of-a": "a", "Bearer of-b": "b"}
 ROWS = {who: [{"id": f"row-{who}-1", "text": f"marker-of-{who}", "owner": f"owner-of-{who}"}]
         for who in "ab"}  # fmt: skip
 OPTIONS = {
-    "a": {"headers": {"Authorization": "Bearer of-a", "X-Tenant-Id": "a"}, "marker": "marker-of-a"},
-    "b": {
+    "tenant_a": {
+        "headers": {"Authorization": "Bearer of-a", "X-Tenant-Id": "a"},
+        "marker": "marker-of-a",
+    },
+    "tenant_b": {
         "headers": {"Authorization": "Bearer of-b", "X-Tenant-Id": "b"},
         "marker": "marker-of-b",
         "ids": ["row-b-1"],
@@ -97,7 +100,7 @@ async def look(api, make_context, mistake: str = "", **changes):
     """One look while the server makes a mistake."""
     api[0].mistake = mistake
     options = TenantHttpOptions.model_validate(OPTIONS | changes)
-    context = make_context({"resource": api[1]}, state=TenantHttpState(), timeout=20.0)
+    context = make_context({"resource": api[1]}, state=KIND.load_state(), timeout=20.0)
     finding = await KIND.run(options, context)
     for fault in finding.faults:
         assert set(fault.parameters) <= set(KIND.fault_kinds[fault.key].parameters)
@@ -162,9 +165,9 @@ def _believe(request: web.Request) -> str:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"b": {"headers": {}, "marker": "marker-of-b", "ids": ["row-b-1"]}, "tenant_header": None},
+        ({"tenant_b": {"headers": {}, "marker": "marker-of-b", "ids": ["row-b-1"]}, "tenant_header": None},
          "control failed"),
-        ({"a": OPTIONS["a"] | {"marker": "never-shown"}}, "without the marker of tenant A"),
+        ({"tenant_a": OPTIONS["tenant_a"] | {"marker": "never-shown"}}, "without the marker of tenant A"),
     ],
 )  # fmt: skip
 async def test_without_control_nothing_is_proved(api, make_context, changes, words):
@@ -179,8 +182,8 @@ async def test_without_control_nothing_is_proved(api, make_context, changes, wor
     [
         ({"objects": ["/tasks/1"]}, "has {id} in it"),
         ({"requests": [], "objects": []}, "nothing to try"),
-        ({"b": OPTIONS["b"] | {"marker": "marker-of-a-b"}}, "must differ"),
-        ({"b": OPTIONS["b"] | {"ids": []}}, "need `ids`"),
+        ({"tenant_b": OPTIONS["tenant_b"] | {"marker": "marker-of-a-b"}}, "must differ"),
+        ({"tenant_b": OPTIONS["tenant_b"] | {"ids": []}}, "need `ids`"),
         ({"tenant_header": "X-Org"}, "one of the `headers`"),
         ({"requests": ["tasks"]}, "begins with /"),
     ],

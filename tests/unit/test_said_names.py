@@ -179,6 +179,9 @@ FOREIGN = {
         "assigned_agent_id",
     },
     "nginx": {"proxy_set_header"},
+    "prometheus configuration": {
+        "credentials_file", "job_name", "scrape_configs", "static_configs", "tls_config",
+    },
     "another product": {"redis_exporter"},
 }  # fmt: skip
 """Names of other systems, by whose they are: tried on the servers, where they have them."""
@@ -287,7 +290,7 @@ def test_every_path_exists() -> None:
 
 
 EXAMPLES = {
-    "checks/sentinel.yaml", "runbooks/too-many-keys", "sentinel/probes/keys.py",
+    "checks/access.yaml", "checks/sentinel.yaml", "runbooks/too-many-keys", "sentinel/probes/keys.py",
     "runbooks/too-many-keys.md",
 }  # fmt: skip
 """Paths that a guide tells people to make."""

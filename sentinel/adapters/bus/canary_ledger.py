@@ -17,6 +17,7 @@ from typing import Any
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis.reply import display, parse_time
+from sentinel.adapters.redis.shared import SharedWire
 from sentinel.core.canary.hash_tag import tag_of
 from sentinel.core.canary.letter import Outcome
 from sentinel.core.canary.record import CanaryTally
@@ -70,8 +71,16 @@ class CanaryLedger:
     tally.
     """
 
-    def __init__(self, client: RedisClient, place: CanaryPlace, tally: CanaryTally) -> None:
+    def __init__(
+        self,
+        client: RedisClient,
+        place: CanaryPlace,
+        tally: CanaryTally,
+        wire: RedisClient | SharedWire | None = None,
+    ) -> None:
         self.client = client
+        self._wire = wire or client
+        """Over which it speaks: the client's own way, or one connection for all canaries."""
         self.place = place
         self._open = f"{place.base}:ledger"
         self._totals = f"{place.base}:totals"
@@ -84,7 +93,7 @@ class CanaryLedger:
     async def claim(self, seconds: float) -> str:
         """Take or renew the lease on this path; "" when it is ours, else who holds it (host:pid)."""
         ours, ttl = f"{socket.gethostname()}:{os.getpid()}", int(seconds * 1000)
-        replies = await self.client.transaction(
+        replies = await self._wire.transaction(
             [("SET", self._lease, ours, "NX", "PX", ttl), ("GET", self._lease)]
         )
         taken, value = _checked(replies)
@@ -92,7 +101,7 @@ class CanaryLedger:
         if taken is None and holder != ours and not _is_dead(holder):
             return holder
         if taken is None:
-            await self.client.call("SET", self._lease, ours, "PX", ttl)
+            await self._wire.call("SET", self._lease, ours, "PX", ttl)
         return ""
 
     async def publish(self, seq: str, fields: Sequence[bytes], now: float) -> bytes:
@@ -103,7 +112,7 @@ class CanaryLedger:
         bound: list[tuple[Any, ...]] = (
             [] if place.is_ours else [("XTRIM", place.inbox, "MAXLEN", "~", MAXLEN)]
         )
-        replies = await self.client.transaction(
+        replies = await self._wire.transaction(
             [
                 ("ZADD", self._open, now, seq),
                 ("XADD", place.stream, *place.options, "*", *fields),
@@ -121,19 +130,19 @@ class CanaryLedger:
         return bytes(entry)
 
     async def _take_back(self, seq: str) -> None:
-        replies = await self.client.transaction(
+        replies = await self._wire.transaction(
             [("ZREM", self._open, seq), ("HINCRBY", self._totals, "sent", -1)]
         )
         self._absorb("sent", replies[1], -1)
 
-    async def find(self, seq: str) -> tuple[float, bool]:
-        """(server clock in seconds, whether the promise is still open). Hold the lock until it is
+    async def find(self, *seqs: str) -> tuple[float, set[str]]:
+        """(server clock in seconds, those whose promise is still open). Hold the lock until they are
         settled.
         """
-        clock, score = _checked(
-            await self.client.transaction([("TIME",), ("ZSCORE", self._open, seq)])
-        )
-        return parse_time(clock), score is not None
+        asked = [("ZSCORE", self._open, seq) for seq in seqs]
+        clock, *scores = _checked(await self._wire.transaction([("TIME",), *asked]))
+        pairs = zip(seqs, scores, strict=True)
+        return parse_time(clock), {seq for seq, score in pairs if score is not None}
 
     async def settle(
         self, outcome: Outcome, seq: str, entries: Sequence[bytes], *extras: str
@@ -158,18 +167,18 @@ class CanaryLedger:
         """Leave nothing behind: the path is elsewhere from now on. Its totals are ours to keep."""
         place = self.place
         keys = {place.inbox, self._open, self._totals, self._lease}
-        _checked(await self.client.transaction([("EXPIRE", key, 0) for key in sorted(keys)]))
+        _checked(await self._wire.transaction([("EXPIRE", key, 0) for key in sorted(keys)]))
         self._tally.fold()
 
     async def _count(self, names: Sequence[str], commands: list[tuple[Any, ...]]) -> None:
         counts = [("HINCRBY", self._totals, str(name), 1) for name in names]
-        replies = _checked(await self.client.transaction([*commands, *counts]))
+        replies = _checked(await self._wire.transaction([*commands, *counts]))
         for name, total in zip(names, replies[len(commands) :], strict=True):
             self._absorb(name, total, 1)
 
     async def oldest(self, count: int = 1000) -> list[str]:
         """Sequence names of open promises, oldest first."""
-        found = await self.client.call("ZRANGE", self._open, 0, count - 1)
+        found = await self._wire.call("ZRANGE", self._open, 0, count - 1)
         return [display(seq) for seq in found]
 
     async def audit(self) -> tuple[int, int]:
@@ -178,7 +187,7 @@ class CanaryLedger:
         """
         async with self.lock:
             totals, still_open = _checked(
-                await self.client.transaction([("HGETALL", self._totals), ("ZCARD", self._open)])
+                await self._wire.transaction([("HGETALL", self._totals), ("ZCARD", self._open)])
             )
             said = {
                 display(name): int(total)

@@ -5,7 +5,7 @@ by itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ BATCH = 100
 BLOCK_MS = 500
 GROUP_GONE = {"NOGROUP", "UNBLOCKED"}
 NEVER = float("-inf")
+Entry = tuple[bytes, list[bytes] | None]
+"""An id, and fields; none where it was trimmed while it was pending."""
 TRUSTED = 86400.0
 
 
@@ -163,9 +165,8 @@ class CanaryReader:
         cursor = b"0"
         while not self._closed and (entries := await self._read(cursor)):
             before = parse_entry_id(cursor)
-            for entry, fields in entries:
-                await self._receive(entry, fields, self._clock.monotonic(), again=True)
-                cursor = entry
+            await self._receive(entries, self._clock.monotonic(), again=True)
+            cursor = entries[-1][0]
             if parse_entry_id(cursor) <= before:
                 raise WrongTarget(
                     "not a Redis server: it answers XREADGROUP with entries that were read before",
@@ -177,13 +178,12 @@ class CanaryReader:
         entries = await self._read(b">", *(["BLOCK", block_ms] if block_ms else []))
         received = self._heard = self._clock.monotonic()
         self.error = None
-        for entry, fields in entries:
-            await self._receive(entry, fields, received, again=False)
+        await self._receive(entries, received, again=False)
         if len(entries) < BATCH:
             self.caught_up = issued
         return len(entries)
 
-    async def _read(self, after: bytes, *block: Any) -> list[tuple[bytes, list[bytes] | None]]:
+    async def _read(self, after: bytes, *block: Any) -> list[Entry]:
         reply = await self._client.call(
             "XREADGROUP",
             "GROUP",
@@ -200,23 +200,57 @@ class CanaryReader:
 
     # --- settling ---------------------------------------------------------------------------------
 
-    async def _receive(
-        self, entry: bytes, fields: list[bytes] | None, received: float, *, again: bool
-    ) -> None:
-        """Settle one delivered entry. One that was trimmed while pending has no fields and names no
-        promise.
+    async def _receive(self, entries: Sequence[Entry], received: float, *, again: bool) -> None:
+        """Settle what was delivered, in its order: promises are looked up in one round trip, and
+        settled in another. What names one that was named before waits until that one is settled.
         """
+        batch: dict[str, tuple[bytes, Arrival]] = {}
+        for entry, fields in entries:
+            arrival = self.letter.read(fields) if fields else None
+            if arrival is None:
+                await self._dismiss(entry, foreign=bool(fields))
+                continue
+            if arrival.seq in batch:
+                await self._settle_all(batch, received, again=again)
+                batch = {}
+            batch[arrival.seq] = entry, arrival
+        await self._settle_all(batch, received, again=again)
+
+    async def _dismiss(self, entry: bytes, *, foreign: bool) -> None:
+        """One that was trimmed while pending has no fields, and names no promise."""
         async with self.ledger.lock:
-            if not fields:
-                await self.ledger.dismiss(entry)
-            elif (arrival := self.letter.read(fields)) is None:
-                await self.ledger.dismiss(entry, "foreign")
-            else:
-                await self._match(entry, arrival, received, again=again)
+            await self.ledger.dismiss(entry, *(["foreign"] if foreign else []))
         self.arrived.set()
 
-    async def _match(self, entry: bytes, arrival: Arrival, received: float, *, again: bool) -> None:
-        server_now, is_open = await self.ledger.find(arrival.seq)
+    async def _settle_all(
+        self, batch: Mapping[str, tuple[bytes, Arrival]], received: float, *, again: bool
+    ) -> None:
+        if not batch:
+            return
+        async with self.ledger.lock:
+            server_now, still_open = await self.ledger.find(*batch)
+            results = await asyncio.gather(
+                *(
+                    self._match(*each, received, server_now, is_open=seq in still_open, again=again)
+                    for seq, each in batch.items()
+                ),
+                return_exceptions=True,
+            )
+        self.arrived.set()
+        for failed in results:
+            if isinstance(failed, BaseException):
+                raise failed
+
+    async def _match(
+        self,
+        entry: bytes,
+        arrival: Arrival,
+        received: float,
+        server_now: float,
+        *,
+        is_open: bool,
+        again: bool,
+    ) -> None:
         at = milliseconds_of(entry)
         self._traffic.note_clock(arrival, at)
         if not is_open:

@@ -107,8 +107,8 @@ class RedisClient:
         self._client.response_callbacks.clear()
         self._pool = pool
         self._reconnect = Reconnect(f"{name} (Redis)", monotonic)
-        self.shared: SharedLine | None = None
-        """The connection that small questions share (`sentinel/adapters/redis/shared.py`)."""
+        self.lines: dict[str, SharedLine] = {}
+        """Connections that many share, by what goes over them (`sentinel/adapters/redis/shared.py`)."""
 
     async def call(self, *command: Any) -> Any:
         """Send one command, once; the raw reply."""
@@ -135,10 +135,10 @@ class RedisClient:
             return []
         with name_resource(self.name):
             replies = await self._send([("MULTI",), *commands, ("EXEC",)])
-            refusal = _find_refusal(commands, replies)
+            refusal = find_refusal(commands, replies)
             if refusal is not None:
                 raise refusal
-        return _unpack_transaction(commands, replies)
+        return unpack_transaction(commands, replies)
 
     async def transactions(self, batches: Sequence[Sequence[Command]]) -> list[list[Any]]:
         """Many atomic snapshots in one write: each batch is a MULTI … EXEC of its own.
@@ -149,7 +149,7 @@ class RedisClient:
         flat = [c for batch in batches for c in (("MULTI",), *batch, ("EXEC",))]
         replies = iter(await self._send(flat))
         return [
-            _unpack_transaction(batch, [next(replies) for _ in range(len(batch) + 2)])
+            unpack_transaction(batch, [next(replies) for _ in range(len(batch) + 2)])
             for batch in batches
         ]
 
@@ -198,8 +198,8 @@ class RedisClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self.shared is not None:
-            await self.shared.close()
+        for line in self.lines.values():
+            await line.close()
         await self._client.aclose()
         await self._pool.disconnect()
 
@@ -288,7 +288,7 @@ def _keep(error: BaseException, number: int, command: object) -> None:
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 
-def _find_refusal(batch: Sequence[Command], replies: list[Any]) -> TargetError | None:
+def find_refusal(batch: Sequence[Command], replies: list[Any]) -> TargetError | None:
     """Why the server did not run a transaction as a whole, by its replies from MULTI to EXEC."""
     for reply in replies:
         if isinstance(reply, TargetError):
@@ -299,9 +299,9 @@ def _find_refusal(batch: Sequence[Command], replies: list[Any]) -> TargetError |
     return None
 
 
-def _unpack_transaction(batch: Sequence[Command], replies: list[Any]) -> list[Any]:
+def unpack_transaction(batch: Sequence[Command], replies: list[Any]) -> list[Any]:
     """Replies of the commands between MULTI and EXEC."""
-    refusal = _find_refusal(batch, replies)
+    refusal = find_refusal(batch, replies)
     if refusal is not None:
         return [refusal] * len(batch)
     return [

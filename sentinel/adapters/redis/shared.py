@@ -15,7 +15,12 @@ from typing import Any
 
 from redis import exceptions as rx
 
-from sentinel.adapters.redis.client import Command, RedisClient
+from sentinel.adapters.redis.client import (
+    Command,
+    RedisClient,
+    find_refusal,
+    unpack_transaction,
+)
 from sentinel.adapters.redis.gate import TooMuch
 from sentinel.adapters.redis.resp import READ_BYTES, encode_all, make_reader
 from sentinel.adapters.redis.shape import judge_reply
@@ -32,12 +37,46 @@ async def ask(client: RedisClient, commands: Sequence[Command]) -> list[Any]:
     Raises TargetError. Who is the first in line and hears nothing knows that the server is silent;
     who stands behind does not, and is told so by how a new connection fares.
     """
-    line = client.shared
-    if line is None:
-        line = client.shared = SharedLine(client)
-    with name_resource(client.name):
-        replies = await line.ask(encode_all(commands), len(commands))
+    replies = await _exchange(client, commands)
     return [judge_reply(*pair) for pair in zip(commands, replies, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class SharedWire:
+    """A client's commands over one connection that all of this `name` share. Raises as the client
+    does, and AnswerLost where a command may have been carried out or not.
+    """
+
+    client: RedisClient
+    name: str
+
+    async def call(self, *command: Any) -> Any:
+        """As `RedisClient.call`."""
+        (reply,) = await _exchange(self.client, [command], self.name)
+        reply = judge_reply(command, reply)
+        if isinstance(reply, TargetError):
+            with name_resource(self.client.name):
+                raise reply
+        return reply
+
+    async def transaction(self, commands: Sequence[Command]) -> list[Any]:
+        """As `RedisClient.transaction`."""
+        if not commands:
+            return []
+        replies = await _exchange(self.client, [("MULTI",), *commands, ("EXEC",)], self.name)
+        refusal = find_refusal(commands, replies)
+        if refusal is not None:
+            with name_resource(self.client.name):
+                raise refusal
+        return unpack_transaction(commands, replies)
+
+
+async def _exchange(client: RedisClient, commands: Sequence[Command], name: str = "") -> list[Any]:
+    line = client.lines.get(name)
+    if line is None:
+        line = client.lines[name] = SharedLine(client)
+    with name_resource(client.name):
+        return await line.ask(encode_all(commands), len(commands))
 
 
 @dataclass(slots=True, eq=False)
@@ -230,8 +269,12 @@ def _is_closed(error: TargetError) -> bool:
     )
 
 
+class AnswerLost(NotMeasurable):
+    """It was sent, and the connection ended before the answer came: done or not, nobody knows."""
+
+
 def _not_told() -> NotMeasurable:
-    return NotMeasurable(
+    return AnswerLost(
         "the shared connection ended before the answer came, and the server takes a new one",
         "nothing, when it was once: else see what other checks on this resource ask",
     )

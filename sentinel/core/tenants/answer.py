@@ -94,7 +94,7 @@ class Baselines:
     @property
     def only_b(self) -> frozenset[str]:
         """Values that are B's at every look, and not A's; none where B is not shown its own."""
-        if not self.b or not self.has_control:
+        if not self.has_control:
             return frozenset()
         stable = frozenset.intersection(*(each.leaves for each in self.b))
         return stable - (self.a.leaves if self.a else frozenset())
@@ -102,7 +102,8 @@ class Baselines:
     @property
     def has_control(self) -> bool:
         """Whether B itself is shown what is its own."""
-        return all(each.status == 200 and each.of_b and not each.unread for each in self.b)
+        good = [each.status == 200 and each.of_b and not each.unread for each in self.b]
+        return bool(good) and all(good)
 
 
 def judge_own(path: str, who: str, answer: TenantAnswer) -> Fault | None:

@@ -62,7 +62,7 @@ class PolicyText:
     @property
     def looks_outside(self) -> bool:
         """Whether anything beside the row decides: a setting, a function, a subquery, the user."""
-        return bool(_OUTSIDE.search(_INSIDE.sub("(", self.bare)))
+        return bool(_OUTSIDE.search(_INSIDE.sub("&(", self.bare)))
 
     @property
     def fails_open(self) -> bool:
@@ -95,7 +95,7 @@ class PolicyText:
         """A part behind OR in which the tenant has no say, nor a setting; ""."""
         for part in _split_or(_strip(self.bare)):
             mine = _mentions(part, self.column)
-            if not mine and not _CALL.search(part) and not _OUTSIDE.search(_INSIDE.sub("(", part)):
+            if not mine and not _CALL.search(part) and not _OUTSIDE.search(_INSIDE.sub("&(", part)):
                 return part
         return ""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -55,6 +55,13 @@ def find_faults(trials: Sequence[Trial]) -> list[Fault]:
     for fault in sort_faults(found):
         kept.setdefault(fault.identity, fault)
     return list(kept.values())
+
+
+def tell_resource(faults: Iterable[Fault], resource: str) -> list[Fault]:
+    """The same faults, which also tell their runbook in which resource it is."""
+    return [
+        replace(fault, parameters={**fault.parameters, "resource": resource}) for fault in faults
+    ]
 
 
 Outcomes = Mapping[str, Mapping[str, Sequence[str]]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sentinel.core.quantity import format_duration
 from sentinel.reports import ReportRequest
@@ -13,6 +13,8 @@ from sentinel.reports.figures.throughput import measure_throughput
 from sentinel.reports.figures.totals import read_earlier
 from sentinel.store import Reader
 
+JUDGED_FROM = timedelta(minutes=1)
+"""Over less than this a rate an hour reaches no target, and misses none."""
 TargetSource = Callable[[Reader, ReportRequest, datetime], Iterable[TargetFact]]
 
 
@@ -27,11 +29,12 @@ def _throughput(store: Reader, request: ReportRequest, now: datetime) -> Iterabl
     if target is None:
         return ()
     earlier = read_earlier(store, "progress", watch_began(store))
-    found = measure_throughput(
-        request.kinds, store.checks(), earlier, last_look(store, now), target
-    )
-    actual = Figure("tasks per hour", found.per_hour, found.per_hour, "", found.check, found.basis)
-    met = None if found.per_hour is None else found.per_hour >= target
+    looked = last_look(store, now)
+    found = measure_throughput(request.kinds, store.checks(), earlier, looked, target)
+    met, basis = None if found.per_hour is None else found.per_hour >= target, found.basis
+    if met is not None and earlier.at is not None and looked - earlier.at < JUDGED_FROM:
+        met, basis = None, f"{basis}: too short for a verdict"
+    actual = Figure("tasks per hour", found.per_hour, found.per_hour, "", found.check, basis)
     return (TargetFact("tasks per hour", target, actual, met),)
 
 

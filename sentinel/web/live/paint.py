@@ -7,7 +7,7 @@ from datetime import datetime
 
 from jinja2 import Environment
 
-from sentinel.core.access import Caller
+from sentinel.core.access import NOBODY, Caller
 from sentinel.store.document import read_instant
 from sentinel.web.live.board import PageModel
 from sentinel.web.live.line import show_age
@@ -44,8 +44,8 @@ def make_painter(environment: Environment) -> Callable[[Piece, datetime], str]:
 
 
 def paint_page(
-    environment: Environment, page: PageModel, mark: str, now: datetime, caller: Caller
+    environment: Environment, page: PageModel, mark: str, now: datetime, may: Caller = NOBODY
 ) -> bytes:
     """The whole page for who asks; `mark` is what its changes can be followed by."""
     template = environment.get_template("status.html.j2")
-    return template.render(page=page, mark=mark, now=now, here="/", may=caller).encode()
+    return template.render(page=page, mark=mark, now=now, here="/", may=may).encode()

@@ -25,11 +25,11 @@ async def show_status(request: web.Request) -> web.Response:
     """The status page, complete without JavaScript."""
     site = request.app[SITE]
     page, mark = await site.live.show()
-    now, caller = site.now(), present_caller()
+    now, may = site.now(), present_caller()
     packed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
 
     def make() -> bytes:
-        text = paint_page(site.templates, page, mark, now, caller)
+        text = paint_page(site.templates, page, mark, now, may)
         return gzip.compress(text, PACKING) if packed else text
 
     body = await site.readers.call(make)

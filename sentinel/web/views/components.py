@@ -14,6 +14,7 @@ from sentinel.core.foreign.visible import make_visible
 from sentinel.core.model import Attempt, Component, Incident
 from sentinel.core.moment import Moment
 from sentinel.core.remediation.restart import count_restarts_left
+from sentinel.reports.paper.picture.network import MAX_BOXES
 from sentinel.store import ComponentView, Reader, unobserved_since
 from sentinel.web.document import (
     describe_check,
@@ -22,12 +23,14 @@ from sentinel.web.document import (
     read_clock,
 )
 from sentinel.web.faults import faults_document
-from sentinel.web.views.ask import Ask
+from sentinel.web.views.ask import Ask, Leaf
 from sentinel.web.views.checks import count_statuses, status_of
 from sentinel.web.views.history import WORDS, Whose, read_history
 from sentinel.web.views.known import Known
 
 Document = dict[str, Any]
+LIST_WORDS = ("page",)
+PER_PAGE = 200
 MAX_ATTEMPTS = 50
 MAX_INCIDENTS = 20
 SEARCHED = 1000
@@ -36,10 +39,11 @@ SHOW_WORDS = WORDS
 _DAY = timedelta(days=1)
 
 
-def list_components(store: Reader, known: Known, now: datetime, _ask: Ask) -> Document:
+def list_components(store: Reader, known: Known, now: datetime, ask: Ask) -> Document:
     """Every component in the order of their dependencies.
 
-    Keys: `components` (those of the status document, and `owner`, `needed_by`), `counts`.
+    Keys: `components` (those of the status document, and `owner`, `needed_by`), `leaf`, `counts`,
+    `drawn` (those of the picture: where there are many, what is not well and what that needs).
     """
     owners = {each.name: each.owner for each in known.components()}
     found = _describe_all(store, now)
@@ -47,7 +51,24 @@ def list_components(store: Reader, known: Known, now: datetime, _ask: Ask) -> Do
     for each in found:
         each["owner"] = owners.get(each["name"], "")
         each["needed_by"] = list(needed_by[each["name"]])
-    return {"generated": now, "components": found, "counts": count_statuses(found)}
+    leaf = Leaf.read(ask, PER_PAGE, len(found))
+    return {
+        "generated": now,
+        "components": leaf.cut(found),
+        "leaf": leaf.describe(ask),
+        "counts": count_statuses(found),
+        "drawn": [_name(each) for each in _choose_drawn(found)],
+    }
+
+
+def _choose_drawn(found: Sequence[Document]) -> list[Document]:
+    """All where they find room, else what is not well with all that it needs."""
+    if len(found) <= MAX_BOXES:
+        return list(found)
+    depends_on = {each["name"]: tuple(each["depends_on"]) for each in found}
+    ill = [each["name"] for each in found if each["status"] != "up"]
+    chosen = {*ill, *(need for name in ill for need in find_needed(name, depends_on))}
+    return [each for each in found if each["name"] in chosen]
 
 
 def _describe_all(store: Reader, now: datetime) -> list[Document]:

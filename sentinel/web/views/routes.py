@@ -27,7 +27,7 @@ VIEWS = (
         "/check/{name}", f"{V1}/checks/{{name}}", "check.html.j2",
         checks.show_check, checks.SHOW_WORDS,
     ),
-    View("/components", f"{V1}/components", "components.html.j2", components.list_components),
+    View("/components", f"{V1}/components", "components.html.j2", components.list_components, components.LIST_WORDS),
     View(
         "/component/{name}", f"{V1}/components/{{name}}", "component.html.j2",
         components.show_component, components.SHOW_WORDS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentTypeError
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from sentinel.cli import main
 from sentinel.cli.line import MAX_LINE, one_line
+from sentinel.store import Changes
 from sentinel.store.sqlite import SqliteStore
 
 
@@ -68,6 +70,29 @@ def test_a_report_of_a_configuration_that_can_not_be_read(
     assert main([*begin, "daily"]) == 0
     assert "knows neither targets nor milestones" in capsys.readouterr().err
     assert main([*begin, "daily", "--templates", str(tmp_path / "none")]) == 64
+
+
+def test_a_report_by_the_configuration_of_another_platform(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it says of targets, owners and milestones is not of this state; a gate is none by it."""
+    checks = "checks: [{name: a, kind: tcp, component: c, address: 'localhost:1'}]\n"
+    head = "platform: one\ntasks_per_hour_target: 7\ncomponents: {c: {owner: ada}}\n"
+    (tmp_path / "sentinel.yaml").write_text(head + checks)
+    state = tmp_path / "state"
+    state.mkdir()
+    for platform, code, targets in (("one", 2, 1), ("other", 64, 0)):
+        store = SqliteStore(state)
+        store.commit(Changes(meta={"platform": platform}))
+        store.close()
+        begin = ["--config", str(tmp_path / "sentinel.yaml"), "--state", str(state), "report"]
+        assert main([*begin, "readiness"]) == code
+        capsys.readouterr()
+        assert main([*begin, "daily", "--json"]) == 0
+        told = capsys.readouterr()
+        assert len(json.loads(told.out)["targets"]) == targets
+        said = "the configuration is of the platform one, the state of other"
+        assert (said in told.err) is (targets == 0)
 
 
 @pytest.mark.parametrize("count", ["0", "-3", "x", "9" * 30, ""])

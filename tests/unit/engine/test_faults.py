@@ -112,10 +112,12 @@ def test_how_many_have_a_fault_is_exported(
 def test_when_a_fault_began_is_exported(
     faults: Faults, watched: WatchedCheck, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also when the next look, before any scrape, no longer finds it; not of what is accepted."""
+    """Also when the next look, before any scrape, no longer finds it; not of what is accepted, or
+    could not be judged.
+    """
     monkeypatch.setattr("sentinel.metrics.figure.utcnow", lambda: NOW)
     labels = {"check": "a", "component": "bus"}
-    faults.take(watched, found(slow("old-1")), Changes())
+    faults.take(watched, found(slow("old-1"), slow("x", Status.UNKNOWN)), Changes())
     name = "sentinel_fault_last_begun_timestamp_seconds"
     assert read_sample(metrics, name, fault="slow", **labels) is None
     faults.take(watched, found(slow("s")), Changes())

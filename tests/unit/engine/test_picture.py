@@ -458,3 +458,24 @@ def test_nothing_healthy_is_told_of_what_is_down(
     views = Views(made, None, OwnRunbooks(), str, time.monotonic)  # type: ignore[arg-type] - nobody is asked
     told = "refused" if with_incident else "passes again, not believed yet: fine"
     assert views.describe_cause("bus").headline == told
+
+
+def test_who_speaks_for_a_component(metrics: Metrics, clock: Clock) -> None:
+    """The first of its worst checks, as `find_worst_check` has it; before it is judged nobody knows."""
+    made = Picture(metrics, clock.utcnow)
+    made.add_component(Component("bus"), None)
+    found = []
+    for name in ("a", "b", "c"):
+        made.add_check(check(name), KIND, Health(Status.UP, clock.utcnow()))
+        watched = made.check(name)
+        assert watched is not None
+        watched.finding = FINE
+        found.append(watched)
+    assert all(map(made.speaks_for_all, found))
+    for worst, statuses in ((0, "UUU"), (1, "UDU"), (2, "UGD"), (0, "DDD")):
+        names = {"U": Status.UP, "G": Status.DEGRADED, "D": Status.DOWN}
+        for watched, letter in zip(found, statuses, strict=True):
+            watched.health = Health(names[letter], clock.utcnow())
+        made.set_status("bus", max((w.shown for w in found), key=lambda s: s.rank), clock.utcnow())
+        assert [made.speaks_for_all(each) for each in found] == [n == worst for n in range(3)]
+        assert made.find_worst_check("bus") is found[worst]

@@ -589,3 +589,32 @@ async def test_stopped_on_request_stays_stopped(tmp_path, store, clock, metrics)
         assert house.store.attempts() == []
         assert "started" in (await house.requests.start("worker-0", "maintenance is over")).line
         assert house.drivers["worker-0"].pid is not None
+
+
+async def test_results_are_considered_where_something_may_follow(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is bad: a result is no reason to look. One that is bad: at once, and then after a rest
+    that is nine times as long as the look was, however many results come.
+    """
+    remediator, looks = house.remediator, list[float]()
+
+    def look(_self: object) -> None:
+        looks.append(house.clock.now)
+        house.clock.now += 1.0
+
+    monkeypatch.setattr(type(remediator), "consider", look)
+    remediator.heed("bus-server")
+    assert looks == []
+    await house.kill()
+    remediator.heed("worker.process")
+    for _ in range(5):
+        remediator.heed("worker.process")
+        remediator.heed("bus-server")  # somebody with a driver is bad, and may rest on it
+    assert len(looks) == 1
+    assert remediator._rest is not None
+    house.clock.now += 9.0
+    remediator._rest.cancel()
+    remediator._rest = None
+    remediator.heed("bus-server")
+    assert len(looks) == 2

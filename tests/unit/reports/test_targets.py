@@ -95,3 +95,17 @@ def test_what_is_left_out_as_maintenance_is_said(store: SqliteStore) -> None:
     for name in ("recovery", "progress", "shift", "daily"):
         (target,) = collect(store, name, at(1200), request)["targets"]
         assert "observed, 10 min of maintenance left out;" in target["actual"]["basis"], name
+
+
+@pytest.mark.parametrize(("seconds", "met"), [(59.0, None), (61.0, False)])
+def test_a_moment_misses_no_target(
+    incident_store: SqliteStore, seconds: float, met: bool | None
+) -> None:
+    """No task within the seconds since the last report is no rate an hour yet."""
+    request = ReportRequest(kinds=load_kinds(), target_per_hour=1000.0, began=at(600))
+    before = collect(incident_store, "progress", at(1200), request)
+    incident_store.add_report("progress", at(1200), [], before)
+    facts = recovery_facts(incident_store, at(1200 + seconds), request)
+    target = next(each for each in facts.targets if each.name == "tasks per hour")
+    assert (target.met, target.actual.low) == (met, 0.0)
+    assert target.actual.basis.endswith("too short for a verdict") is (met is None)

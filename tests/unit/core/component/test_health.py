@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentinel.core.component import health as health_core
 from sentinel.core.component.health import (
     BLIND_AFTER,
     Crossed,
@@ -435,3 +436,15 @@ def test_verdicts_that_are_not_down_are_counted():
 def test_measured_by_what_was_before(shown, before, judged):
     """Degraded is well where it was degraded, or where nobody looked; down and unknown never are."""
     assert compare(WORDS[shown], WORDS[before] if before else None) is WORDS[judged]
+
+
+@given(
+    st.text(st.sampled_from("UUUUUUUUGD?u"), max_size=70),
+    st.sampled_from([POLICY, HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)]),
+)
+def test_what_is_only_up_goes_on_as_the_rules_say(verdicts: str, policy: HealthPolicy) -> None:
+    """Who is up for long takes a short way, and comes to the same belief."""
+    short = play(verdicts, policy=policy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(health_core, "_is_only_up", lambda _health: False)
+        assert play(verdicts, policy=policy) == short

@@ -8,22 +8,22 @@ import pytest
 
 from sentinel.core.fault import Status
 from sentinel.core.quantity import MANY, Bounds
+from sentinel.core.tenants.catalogue import DatabaseRole
 from sentinel.core.tenants.finding import (
     COUNTED,
-    TenantAnswer,
+    EMPTY,
     TenantSight,
-    Trial,
-    find_faults,
-    judge_answer_to_tenant,
+    judge_left,
+    judge_role,
     judge_table,
     judge_without_tenant,
-    name_paths,
+    judge_writes,
     unjudged,
 )
+from sentinel.core.tenants.trial import Trial, find_faults
 
 SOUND = TenantSight(own=2, foreign=0, guarded=True)
-ANSWER = TenantAnswer(200, truncated=False, own=True, foreign=False)
-TABLE = {"table": "public.tasks"}
+TABLE = {"table": "public.tasks", "role": "app_user"}
 
 
 def judge(a: TenantSight = SOUND, b: TenantSight = SOUND):
@@ -32,10 +32,10 @@ def judge(a: TenantSight = SOUND, b: TenantSight = SOUND):
 
 
 def test_sound_ones_pass():
-    """Own rows, no others, policies active; the marker of A alone."""
+    """Own rows, no others, policies active; nothing written."""
     assert judge() is None
-    assert judge_without_tenant("public.tasks", 0) is None
-    assert judge_answer_to_tenant("/tasks", ANSWER) is None
+    assert judge_without_tenant("public.tasks", "app_user", 0) is None
+    assert judge_writes("public.tasks", "app_user", ()) is None
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,7 @@ def test_sound_ones_pass():
         ({"foreign": 1, "own": 0}, {"own": 0}, "leak", Status.DOWN, "1 row"),
         ({"guarded": False}, {}, "unguarded", Status.DOWN, "not active for app_user"),
         ({"guarded": False, "own": 0}, {}, "unguarded", Status.DOWN, "not active"),
+        ({}, {"guarded": False}, "unguarded", Status.DOWN, "not active for app_user"),
         ({"own": 0}, {}, "unjudged", Status.UNKNOWN, "control failed, tenant A"),
         ({}, {"own": 0}, "unjudged", Status.UNKNOWN, "control failed, tenant B"),
     ],
@@ -69,25 +70,45 @@ def test_each_hole_of_a_table(a, b, key, status, words):
 )
 def test_rows_without_a_tenant_are_counted_up_to_the_bound(rows, count):
     """From the bound on it is a lower one."""
-    fault = judge_without_tenant("public.tasks", rows)
+    fault = judge_without_tenant("public.tasks", "app_user", rows)
     assert (fault.key, fault.subject, fault.count) == ("no_tenant", TABLE, count)
     assert "without any tenant set" in fault.text
 
 
+def test_the_empty_tenant_of_a_pool_is_told_apart():
+    """What SET LOCAL leaves behind is another thing than a setting that never was."""
+    fault = judge_without_tenant("public.tasks", "app_user", 3, EMPTY)
+    assert "SET LOCAL leaves behind" in fault.text
+
+
+def test_writing_and_what_was_left_behind():
+    """Both are down; of a setting the name is told, and no value."""
+    fault = judge_writes("public.tasks", "app_user", ["insert"])
+    assert (fault.key, fault.status, fault.subject) == ("writes", Status.DOWN, TABLE)
+    left = judge_left("app.tenant_id")
+    assert (left.key, left.subject) == ("left_behind", {"setting": "app.tenant_id"})
+
+
 @pytest.mark.parametrize(
-    ("changes", "key", "words"),
+    ("role", "takes", "key", "words"),
     [
-        ({"foreign": True}, "leak", "holds the marker of tenant B"),
-        ({"foreign": True, "truncated": True, "own": False}, "leak", "marker of tenant B"),
-        ({"truncated": True}, "unjudged", "longer than 1 MiB"),
-        ({"own": False, "status": 404}, "unjudged", "status 404 without the marker"),
+        (DatabaseRole(1, "app"), True, None, ""),
+        (DatabaseRole(1, "app"), False, "unjudged", "may not take this role"),
+        (DatabaseRole(0, "app"), False, "unjudged", "no such role"),
+        (DatabaseRole(1, "app", bypass=True), True, "unguarded", "no policy holds for app"),
+        (DatabaseRole(1, "app", superuser=True), True, "unguarded", "no policy holds for app"),
+        (DatabaseRole(1, "app", superuser=True, sessions=2), True, "superuser",
+         "not isolated: sessions run as superuser"),
     ],
-)
-def test_answers_to_tenant_a(changes, key, words):
-    """B's marker is a leak whatever else holds; without A's own nothing is proved."""
-    fault = judge_answer_to_tenant("/tasks", replace(ANSWER, **changes))
-    assert (fault.key, fault.subject) == (key, {"path": "/tasks"})
-    assert words in fault.text
+)  # fmt: skip
+def test_each_role_is_tried_or_told(role, takes, key, words):
+    """One that can't be tried is unknown, one beyond all policies is down."""
+    fault = judge_role(role, takes, "sentinel", 160000)
+    assert (fault.key if fault else None) == key
+    assert words in (fault.text if fault else "")
+    if words.endswith("take this role"):
+        assert fault.cure == ('GRANT "app" TO "sentinel" WITH INHERIT FALSE, SET TRUE;',)
+        assert judge_role(role, takes, "s", 150000).cure == ('GRANT "app" TO "s";',)
 
 
 def test_every_place_is_told_the_worst_first():
@@ -96,7 +117,7 @@ def test_every_place_is_told_the_worst_first():
     trials = [
         Trial("no_tenant", "t0", blind),
         Trial("other_tenant", "t0", blind),
-        Trial("no_tenant", "t1", judge_without_tenant("t1", 4)),
+        Trial("no_tenant", "t1", judge_without_tenant("t1", "app", 4)),
         Trial("other_tenant", "t1"),
         Trial("other_tenant", "t2", judge_table("t2", "app", replace(SOUND, foreign=1), SOUND)),
     ]
@@ -104,9 +125,3 @@ def test_every_place_is_told_the_worst_first():
     found = [(fault.key, fault.subject["table"]) for fault in find_faults(trials)]
     assert found == [("no_tenant", "t1"), ("leak", "t2"), ("unjudged", "t0")]
     assert find_faults([Trial("http", "/x")]) == []
-
-
-def test_paths_are_named_without_their_queries():
-    """A query may be a token; requests that differ in it alone are told apart."""
-    assert name_paths(["/a?t=1", "/b", "/a?t=2", "/a"]) == ["/a", "/b", "/a#2", "/a#3"]
-    assert name_paths([]) == []
