@@ -224,6 +224,30 @@ async def test_too_much_is_read_again(desk: Desk, monkeypatch: pytest.MonkeyPatc
     assert {line.name: line.detail for line in page.checks}["bus/0"] == "figure 49"
 
 
+async def test_patience_has_an_end_before_memory_has(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many words that say the same are taken before their time: the board is not read again."""
+    monkeypatch.setattr(channel_of, "MAX_HEARD", 40)
+    monkeypatch.setattr(channel_of, "PATIENT", 3600.0)
+    _, mark = await desk.channel.show()
+    following = desk.channel.follow(mark)
+    waiting = asyncio.create_task(soon(following))
+    await asyncio.sleep(0)
+    desk.change("first")
+    await waiting
+    await asyncio.sleep(0.05)  # longer than two rounds are apart
+    waiting = asyncio.create_task(soon(following))
+    for n in range(5):
+        desk.change(f"figure {n}", patient=True)
+        await asyncio.sleep(0.02)
+    assert not waiting.done()
+    for n in range(5, 15):
+        desk.change(f"figure {n}", patient=True)
+    assert parse(await waiting)["put"][0][1] == "check:bus/0"
+    await following.aclose()
+
+
 async def test_a_silence_is_seen_and_its_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The word of the store is asked for when somebody has changed it, and when its time is up."""
     monkeypatch.setattr(channel_of, "PATIENT", 0.01)
