@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -47,6 +46,7 @@ from sentinel.engine.aside import Aside
 from sentinel.engine.assembly import Engine, Surroundings, make_engine
 from sentinel.engine.breath import Breath
 from sentinel.engine.clock import SteadyClock
+from sentinel.engine.garbage import Garbage
 from sentinel.engine.housekeeper import Housekeeper
 from sentinel.engine.present import PresentReader
 from sentinel.engine.upkeep import Upkeep, is_told_to_end
@@ -82,12 +82,13 @@ class Daemon:
         self.following = Following(str(configuration.folder.resolve()), pid=os.getpid())
         self.upkeep = Upkeep(self.metrics)
         self.own_troubles = OwnTroubles(self.metrics)
+        self._garbage = Garbage()
         self._signs = SignsOfLife(self.clock.moment)
         self.begin_anew: Callable[[], None] = lambda: None
         """What is done when a state can be read that could not when sentinel started."""
         self.ask_reload: Callable[[], None] = lambda: None
         """What is done when the page is told to have the configuration read anew."""
-        self._halted = False
+        self._halted = self._enrolled = False
         self._page: OpenPage | None = None
         self._lock = FolderLock(configuration.state)
 
@@ -135,6 +136,7 @@ class Daemon:
         await self.enrolment.add_components(configuration.components)
         await self.enrolment.take_objectives(configuration.objectives)
         await self.enrolment.add_checks(configuration.checks, configuration.components)
+        self._enrolled = True
         await self.enrolment.reconsider_unwatched()
         await self.notifying.start()  # knows of maintenance, in which looks are no events
         self.upkeep.keep("scheduler", self.engine.scheduler.loop)
@@ -148,7 +150,7 @@ class Daemon:
         self.upkeep.once("state", self.calendar.look_through_state())
         await self.engine.file_watch.follow(self.engine.picture.components)
         self._note_reload(good=True)
-        gc.freeze()
+        self._garbage.begin()
         self.watchdog.start()
         checks = len(configuration.checks)
         log.info("started", platform=configuration.platform, checks=checks, url=self.url)
@@ -288,6 +290,8 @@ class Daemon:
     def _ready(self) -> tuple[bool, str]:
         if not self.engine.recorder.writable:
             return False, f"the state can't be written: {self.engine.recorder.trouble}"
+        if not self._enrolled:
+            return False, "not every check is known yet"
         waiting = self.engine.picture.count_unseen()
         return not waiting, f"{waiting} checks have no result yet" if waiting else "ready"
 
@@ -311,6 +315,7 @@ class Daemon:
 
     async def _beat(self) -> None:
         """Sign of life for the next start, and figures about ourselves."""
+        self._garbage.tend()
         show_condition(self.engine, self.metrics)
         if self.engine.picture.calm and (step := self.clock.settle()):
             await self._follow_clock(step)

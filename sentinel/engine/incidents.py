@@ -27,6 +27,9 @@ _CAUSE_SHOWS = timedelta(seconds=15)
 """Within this time the check of a dependency that is the cause says so."""
 _REWRITTEN = timedelta(seconds=10)
 """So often an incident is written that says the same with other figures; at once what says more."""
+MANY = 50
+"""So many open incidents are looked at with every turn of every check; more of them now and then."""
+_ALL_EVERY = timedelta(seconds=0.25)
 _SHOWN_WITH = frozenset({"opened", "changed", "relapsed"})
 """Events that carry the evidence of the check."""
 
@@ -45,6 +48,8 @@ class Incidents:
     scrub: Callable[[Any], Any]
     utcnow: Callable[[], datetime]
     _away: list[Gap] = field(default_factory=list)
+    _judged_all: datetime | None = None
+    """When all that nobody was told of were judged last."""
     _written: dict[str, tuple[Incident, datetime]] = field(default_factory=dict)
     """Open incidents as they were given to be written, and when."""
 
@@ -57,17 +62,31 @@ class Incidents:
     def judge(self, name: str, changes: Changes, now: datetime, *, changed: bool) -> None:
         """After a turn of `name`: its incident, and those that it may move.
 
-        All when its status `changed`, else those that nobody was told of.
+        Of those that need it when its status `changed`, and those that nobody was told of; where
+        very many are open, of these now and then.
         """
-        others = [
-            each
-            for each, incident in self.picture.incidents.items()
-            if each != name and (changed or not incident.announced)
-        ]
-        for each in (name, *others):
+        for each in (name, *self._find_moved(name, now, changed=changed)):
             component = self.picture.components.get(each)
             if component is not None:
                 self._judge_one(component, changes, now)
+
+    def _find_moved(self, name: str, now: datetime, *, changed: bool) -> list[str]:
+        incidents, is_time = self.picture.incidents, True
+        if len(incidents) > MANY:
+            is_time = self._judged_all is None or abs(now - self._judged_all) >= _ALL_EVERY
+            if not (changed or is_time):
+                return []
+        if is_time:
+            self._judged_all = now
+        return [
+            each
+            for each, incident in incidents.items()
+            if each != name
+            and (
+                (is_time and not incident.announced)
+                or (changed and name in self.picture.needed(each))
+            )
+        ]
 
     def _judge_one(self, component: Component, changes: Changes, now: datetime) -> None:
         name = component.name

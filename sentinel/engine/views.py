@@ -15,6 +15,8 @@ from sentinel.engine.runbooks import RunbookGuide
 from sentinel.engine.situation import Circumstances
 from sentinel.store import Changes, CheckView, ComponentView
 
+MANY = 50
+"""So many of them are looked at whenever something happened to one."""
 OTHERS_EVERY = 0.25
 """Seconds between two looks at all components with incidents: why nothing is done, and until when."""
 
@@ -129,11 +131,12 @@ class Views:
         """Those with incidents, when something happened, else now and then: they may be many, and of
         most of them a turn that found nothing new says nothing.
         """
-        now = self.monotonic()
-        if not (changes.transitions or changes.incidents or now >= self._others_at):
-            return ()
+        now, incidents = self.monotonic(), self.picture.incidents
+        happened = changes.transitions or changes.incidents
+        if now < self._others_at and (not happened or len(incidents) > MANY):
+            return {each.component for each in changes.incidents}
         self._others_at = now + OTHERS_EVERY
-        return self.picture.incidents
+        return incidents
 
     def _view(self, component: Component) -> ComponentView:
         name = component.name

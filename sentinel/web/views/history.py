@@ -221,6 +221,9 @@ def _describe_unseen(past: Past, period: Period) -> list[Document]:
         if began < ended:
             seconds = (ended - began).total_seconds()
             lasted[gap.reason] = lasted.get(gap.reason, 0.0) + seconds
+    rest = past.measure(period).unobserved - sum(lasted.values())
+    if rest >= 1:
+        lasted["its status was not known"] = rest
     ranked = sorted(lasted.items(), key=lambda item: -item[1])[:5]
     return [{"reason": why, "text": format_duration(seconds)} for why, seconds in ranked]
 
