@@ -11,7 +11,7 @@ import asyncio
 import json
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -239,7 +239,7 @@ class LiveChannel:
 
     # -- who follows ------------------------------------------------------------------------------
 
-    async def follow(self, mark: str) -> AsyncIterator[bytes]:
+    async def follow(self, mark: str) -> AsyncGenerator[bytes, None]:
         """Everything that is different since a mark, until it can't be told as a difference any
         more. However slowly it is taken, nothing piles up: who comes back is told what is now.
         """
