@@ -19,11 +19,12 @@ from pydantic import Field
 from sentinel.adapters.tenants.catalogue import CatalogueWish, read_catalogue
 from sentinel.adapters.tenants.evaluation import EvaluationResult, evaluate_policies, name_untried
 from sentinel.core.fault import FaultKind, Severity, headline, judge
-from sentinel.core.model import AuditNote, Finding, Impact, Measurement, Row, Section, Sli, Term
-from sentinel.core.tenants.audit import AuditVerdict, SeenRoles, judge_catalogue
+from sentinel.core.model import Finding, Impact, Measurement, Row, Section
+from sentinel.core.tenants.audit import CATALOGUE, CatalogueVerdict, SeenRoles, judge_catalogue
 from sentinel.core.tenants.catalogue import CatalogueIndex
 from sentinel.core.tenants.hole import HoleSeverity, count_holes
-from sentinel.core.tenants.trial import ACTION, RESULTS, TrialLedger, tell_resource
+from sentinel.core.tenants.memory import ISOLATED, LEAKED, PROBES_TOTAL, TrialMemory
+from sentinel.core.tenants.trial import tell_resource
 from sentinel.errors import NotMeasurable
 from sentinel.probes import Context, Kind, Options, faults_of_target
 from sentinel.strict.field import Duration
@@ -60,23 +61,19 @@ class TenantAuditOptions(Options):
     )
 
 
-class TenantAuditState:
+class TenantAuditState(TrialMemory):
     """Which roles held sessions, and what was tried since sentinel began to watch."""
 
     def __init__(self, document: Any = None) -> None:
+        super().__init__((CATALOGUE,), document)
         given: Mapping[str, Any] = document if isinstance(document, Mapping) else {}
         roles = given.get("roles") or {}
         self.roles = SeenRoles({str(k): datetime.fromisoformat(v) for k, v in roles.items()})
-        self.ledger = TrialLedger.load(given.get("ledger"))
-        self.totals = dict.fromkeys(RESULTS, 0) | dict(given.get("totals") or {})
 
     def dump(self) -> Any:
         """What must survive a restart."""
         roles = {name: at.isoformat() for name, at in self.roles.last.items()}
-        return {"roles": roles, "ledger": self.ledger.dump(), "totals": dict(self.totals)}
-
-    async def close(self) -> None:
-        """Nothing is held."""
+        return {**super().dump(), "roles": roles}
 
 
 async def run(options: TenantAuditOptions, context: Context) -> Finding:
@@ -107,22 +104,19 @@ async def run(options: TenantAuditOptions, context: Context) -> Finding:
             context.postgres(), index, lambda: context.monotonic() > limit
         )
     verdict = judge_catalogue(index, tried.holes, tried.untried)
-    for trial in verdict.trials:
-        state.totals[trial.result] += 1
     told = replace(verdict, faults=tell_resource(verdict.faults, context.postgres().name))
     return _finding(index, told, tried, state, now)
 
 
 def _finding(
     index: CatalogueIndex,
-    verdict: AuditVerdict,
+    verdict: CatalogueVerdict,
     tried: EvaluationResult,
     state: TenantAuditState,
     now: datetime,
 ) -> Finding:
     roles = [role.name for role in index.catalogue.roles if role.judged]
     figures = f"{len(index.tables)} tables, {len(roles)} roles"
-    records = state.ledger.take(verdict.trials, now)
     faults = verdict.faults
     return Finding(
         judge(faults),
@@ -140,16 +134,19 @@ def _finding(
         faults[0].guidance if faults else "",
         ("findings", str(_count(verdict))),
         faults,
-        [AuditNote(ACTION, record.write()) for record in records],
+        state.take(verdict.trials, now),
     )
 
 
-def _count(verdict: AuditVerdict) -> int:
+def _count(verdict: CatalogueVerdict) -> int:
     return sum(hole.severity is not HoleSeverity.NOTE for hole in verdict.holes)
 
 
 def _rows(
-    index: CatalogueIndex, verdict: AuditVerdict, tried: EvaluationResult, state: TenantAuditState
+    index: CatalogueIndex,
+    verdict: CatalogueVerdict,
+    tried: EvaluationResult,
+    state: TenantAuditState,
 ) -> Iterator[Row]:
     protected = sum(table.secured for table in index.tables)
     yield Row(
@@ -165,8 +162,7 @@ def _rows(
         yield Row({"severity": severity.value}, {"findings": float(n)})
     for (rule, level), n in sorted(count_holes(verdict.holes).items()):
         yield Row({"rule": rule, "severity": level}, {"rule_findings": float(n)})
-    for result, n in state.totals.items():
-        yield Row({"probe": "catalogue", "result": result}, {"probes_total": float(n)})
+    yield from state.rows()
 
 
 def _fault(key: str, severity: Severity, meaning: str, **more: Any) -> FaultKind:
@@ -228,27 +224,14 @@ KIND = Kind(
             "sentinel_tenant_isolation_rule_findings",
             labels=("rule", "severity"),
         ),
-        Measurement(
-            "probes_total",
-            "Tries to get at rows of another tenant, by result",
-            "sentinel_tenant_probe_total",
-            "counter",
-            labels=("probe", "result"),
-        ),
+        PROBES_TOTAL,
     ),
-    slis=(
-        Sli(
-            "isolated",
-            "tables that the catalogue keeps apart for a role, at each look",
-            (Term("probes_total", {"result": "pass"}), Term("probes_total", {"result": "leak"})),
-            (Term("probes_total", {"result": "pass"}),),
-        ),
-    ),
+    slis=(ISOLATED,),
     impact=(
         Impact(
             "tables that the catalogue left open to a role",
             Section.INCIDENT,
-            (Term("probes_total", {"result": "leak"}),),
+            LEAKED,
         ),
     ),
 )

@@ -10,15 +10,15 @@ nothing is proved. Of an answer nothing is kept and nothing told but its status 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 from urllib.parse import quote, unquote
 
 from pydantic import Field, SecretStr, model_validator
 
 from sentinel.core.fault import Fault, FaultKind, Labels, Severity, headline, judge
-from sentinel.core.model import AuditNote, Finding, Impact, Measurement, Row, Section, Sli, Term
+from sentinel.core.model import AuditNote, Finding, Impact, Section
 from sentinel.core.tenants.answer import (
     FOREIGN_ID,
     FORGED,
@@ -32,7 +32,14 @@ from sentinel.core.tenants.answer import (
     read_answer,
 )
 from sentinel.core.tenants.finding import unjudged
-from sentinel.core.tenants.trial import ACTION, RESULTS, Trial, TrialLedger, find_faults
+from sentinel.core.tenants.memory import (
+    ISOLATED,
+    LEAKED,
+    PROBES_TOTAL,
+    TrialMemory,
+    name_results,
+)
+from sentinel.core.tenants.trial import Trial, find_faults
 from sentinel.errors import NotMeasurable, SubjectError, TargetError, TargetRejected
 from sentinel.probes import Context, Kind, Options, faults_of_target
 
@@ -58,8 +65,14 @@ class TenantHttpOptions(Options):
     """Options of `tenant_http`."""
 
     resource: str | None = Field(None, description="HTTP resource to ask")
-    tenant_a: CanaryTenant = Field(description="tenant A, who asks")
-    tenant_b: CanaryTenant = Field(description="tenant B, whose rows A must never be shown")
+    tenant_a: CanaryTenant = Field(
+        description="tenant A, who asks",
+        examples=[{"headers": {"Authorization": "Bearer of-a"}, "marker": "marker-of-a"}],
+    )
+    tenant_b: CanaryTenant = Field(
+        description="tenant B, whose rows A must never be shown",
+        examples=[{"headers": {"Authorization": "Bearer of-b"}, "marker": "marker-of-b"}],
+    )
     requests: list[str] = Field(
         [],
         max_length=20,
@@ -127,34 +140,13 @@ def _count_requests(options: TenantHttpOptions) -> int:
     return each * len(options.places)
 
 
-class TenantHttpState:
-    """Results since sentinel began to watch, and the record of what was tried."""
-
-    def __init__(self, document: Any = None) -> None:
-        given: Mapping[str, Any] = document if isinstance(document, Mapping) else {}
-        self.totals = {f"{probe} {result}": 0 for probe in PROBES for result in RESULTS}
-        known = given.get("totals", {})
-        self.totals |= {name: n for name, n in known.items() if name in self.totals}
-        self.ledger = TrialLedger.load(given.get("ledger"))
-
-    def dump(self) -> Any:
-        """What must survive a restart."""
-        return {"totals": dict(self.totals), "ledger": self.ledger.dump()}
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
 async def run(options: TenantHttpOptions, context: Context) -> Finding:
     """Ask for every place; one that can't be judged stops none of the others."""
     asker = _Asker(options, context)
     trials: list[Trial] = []
     for name, path, is_list in options.places:
         trials += [trial async for trial in asker.try_place(name, path, is_list)]
-    for trial in trials:
-        context.state.totals[f"{trial.probe} {trial.result}"] += 1
-    records = context.state.ledger.take(trials, context.utcnow())
-    return _finding(trials, context.state, [AuditNote(ACTION, each.write()) for each in records])
+    return _finding(trials, context.state, context.state.take(trials, context.utcnow()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +232,7 @@ def _judge(
     return judgement(answer)
 
 
-def _finding(
-    trials: Sequence[Trial], state: TenantHttpState, notes: Sequence[AuditNote]
-) -> Finding:
+def _finding(trials: Sequence[Trial], state: TrialMemory, notes: Sequence[AuditNote]) -> Finding:
     faults = find_faults(trials)
     passed = sum(trial.result == "pass" for trial in trials)
     figures = f"{passed} of {len(trials)} probes passed"
@@ -251,25 +241,13 @@ def _finding(
         f"{headline(faults)}; {figures}"
         if faults
         else f"{passed} probes, nothing of another tenant",
-        list(_rows(state)),
-        {
-            result: [f"{t.way} {t.place}" for t in trials if t.result == result][:50]
-            for result in RESULTS
-        },
+        list(state.rows()),
+        name_results(trials),
         faults[0].guidance if faults else "",
         ("probes", f"{passed}/{len(trials)} passed"),
         faults,
         notes,
     )
-
-
-def _rows(state: TenantHttpState) -> Iterator[Row]:
-    for probe in PROBES:
-        for result in RESULTS:
-            yield Row(
-                {"probe": probe, "result": result},
-                {"probes_total": float(state.totals[f"{probe} {result}"])},
-            )
 
 
 _TOLD = ("path", "try")
@@ -302,32 +280,17 @@ KIND = Kind(
     board="tenants",
     faults=FAULTS,
     resources={"resource": "http"},
-    load_state=TenantHttpState,
+    load_state=partial(TrialMemory, PROBES),
     patient=True,
     default_every=60.0,
     requests=_count_requests,
-    measurements=(
-        Measurement(
-            "probes_total",
-            "Tries to get at rows of another tenant, by result",
-            "sentinel_tenant_probe_total",
-            "counter",
-            labels=("probe", "result"),
-        ),
-    ),
-    slis=(
-        Sli(
-            "isolated",
-            "tries to be shown rows of another tenant that were shown none",
-            (Term("probes_total", {"result": "pass"}), Term("probes_total", {"result": "leak"})),
-            (Term("probes_total", {"result": "pass"}),),
-        ),
-    ),
+    measurements=(PROBES_TOTAL,),
+    slis=(ISOLATED,),
     impact=(
         Impact(
             "requests that were answered with another tenant's rows",
             Section.INCIDENT,
-            (Term("probes_total", {"result": "leak"}),),
+            LEAKED,
         ),
     ),
 )

@@ -11,8 +11,9 @@ row.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -29,7 +30,7 @@ from sentinel.adapters.tenants.trying import (
     try_writing,
 )
 from sentinel.core.fault import Fault, FaultKind, Labels, Severity, headline, judge
-from sentinel.core.model import AuditNote, Finding, Impact, Measurement, Row, Section, Sli, Term
+from sentinel.core.model import AuditNote, Finding, Impact, Measurement, Row, Section
 from sentinel.core.tenants.finding import (
     EMPTY,
     UNSET,
@@ -40,14 +41,14 @@ from sentinel.core.tenants.finding import (
     judge_writes,
     unjudged,
 )
-from sentinel.core.tenants.trial import (
-    ACTION,
-    RESULTS,
-    Trial,
-    TrialLedger,
-    find_faults,
-    tell_resource,
+from sentinel.core.tenants.memory import (
+    ISOLATED,
+    LEAKED,
+    PROBES_TOTAL,
+    TrialMemory,
+    name_results,
 )
+from sentinel.core.tenants.trial import Trial, find_faults, tell_resource
 from sentinel.errors import NotMeasurable, TargetError
 from sentinel.probes import Context, Kind, Options, faults_of_target
 
@@ -114,24 +115,6 @@ class TenantProbeOptions(Options):
         return TenantWish(self.column, settings, self.roles, self.except_roles)
 
 
-class TenantProbeState:
-    """Results since sentinel began to watch, and the record of what was tried."""
-
-    def __init__(self, document: Any = None) -> None:
-        given: Mapping[str, Any] = document if isinstance(document, Mapping) else {}
-        self.totals = {f"{probe} {result}": 0 for probe in PROBES for result in RESULTS}
-        known = given.get("totals", {})
-        self.totals |= {name: n for name, n in known.items() if name in self.totals}
-        self.ledger = TrialLedger.load(given.get("ledger"))
-
-    def dump(self) -> Any:
-        """What must survive a restart."""
-        return {"totals": dict(self.totals), "ledger": self.ledger.dump()}
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
 async def run(options: TenantProbeOptions, context: Context) -> Finding:
     """Try every table as every role; one that can't be judged stops none of the others."""
     begun, client = context.monotonic(), context.postgres()
@@ -154,10 +137,7 @@ async def run(options: TenantProbeOptions, context: Context) -> Finding:
             "nothing to try: no role of the application, or no table with a tenant",
             "name `roles`, and the `column` with the tenant",
         )
-    for trial in trials:
-        context.state.totals[f"{trial.probe} {trial.result}"] += 1
-    records = context.state.ledger.take(trials, context.utcnow())
-    notes = [AuditNote(ACTION, record.write()) for record in records]
+    notes = context.state.take(trials, context.utcnow())
     tried = _Tried(trials, found, tables, untried, roles, client.name)
     return _finding(tried, context.state, notes)
 
@@ -297,7 +277,7 @@ class _Tried:
     resource: str
 
 
-def _finding(tried: _Tried, state: TenantProbeState, notes: Sequence[AuditNote]) -> Finding:
+def _finding(tried: _Tried, state: TrialMemory, notes: Sequence[AuditNote]) -> Finding:
     trials, untried = tried.trials, tried.untried
     faults = tell_resource(find_faults(trials), tried.resource)
     passed = sum(trial.result == "pass" for trial in trials)
@@ -311,10 +291,7 @@ def _finding(tried: _Tried, state: TenantProbeState, notes: Sequence[AuditNote])
         {
             "roles_tried": list(tried.roles)[:50],
             "tables_not_tried": list(untried)[:200],
-            **{
-                result: [f"{t.way} {t.place}" for t in trials if t.result == result][:50]
-                for result in RESULTS
-            },
+            **name_results(trials),
         },
         faults[0].guidance if faults else "",
         ("probes", f"{passed}/{len(trials)} passed"),
@@ -323,7 +300,7 @@ def _finding(tried: _Tried, state: TenantProbeState, notes: Sequence[AuditNote])
     )
 
 
-def _rows(tried: _Tried, state: TenantProbeState) -> Iterator[Row]:
+def _rows(tried: _Tried, state: TrialMemory) -> Iterator[Row]:
     yield Row(
         {},
         {
@@ -333,12 +310,7 @@ def _rows(tried: _Tried, state: TenantProbeState) -> Iterator[Row]:
             "roles_untried": float(len(tried.found.roles) - len(tried.roles)),
         },
     )
-    for probe in PROBES:
-        for result in RESULTS:
-            yield Row(
-                {"probe": probe, "result": result},
-                {"probes_total": float(state.totals[f"{probe} {result}"])},
-            )
+    yield from state.rows()
 
 
 def _fault(key: str, meaning: str, **more: Any) -> FaultKind:
@@ -379,17 +351,11 @@ KIND = Kind(
         )
     },
     resources={"resource": "postgres"},
-    load_state=TenantProbeState,
+    load_state=partial(TrialMemory, PROBES),
     patient=True,
     default_every=60.0,
     measurements=(
-        Measurement(
-            "probes_total",
-            "Tries to get at rows of another tenant, by result",
-            "sentinel_tenant_probe_total",
-            "counter",
-            labels=("probe", "result"),
-        ),
+        PROBES_TOTAL,
         Measurement("tables_tried", "Tables that were tried", "sentinel_tenant_tables_tried"),
         Measurement(
             "tables_untried",
@@ -403,19 +369,12 @@ KIND = Kind(
             "sentinel_tenant_roles_untried",
         ),
     ),
-    slis=(
-        Sli(
-            "isolated",
-            "tries to see rows of another tenant that saw none",
-            (Term("probes_total", {"result": "pass"}), Term("probes_total", {"result": "leak"})),
-            (Term("probes_total", {"result": "pass"}),),
-        ),
-    ),
+    slis=(ISOLATED,),
     impact=(
         Impact(
             "tries that saw rows of another tenant",
             Section.INCIDENT,
-            (Term("probes_total", {"result": "leak"}),),
+            LEAKED,
         ),
     ),
 )

@@ -1,1 +1,3 @@
-"""The status page, the read API and /metrics. Everything here only reads."""
+"""The status page, the API and /metrics. Everything here reads; what somebody orders is handed to the
+desk of the daemon (`desk.py`), which carries it out as the command line does.
+"""

@@ -192,6 +192,11 @@ class Visitor(web.RequestHandler):
         self._enter(VisitorStage.FOLLOWING, None)
         return True
 
+    def end_following(self) -> None:
+        """Nothing more is to be told: what is still on its way has the time of any answer."""
+        if self.stage is VisitorStage.FOLLOWING:
+            self._enter(VisitorStage.ANSWERED, self._reception.limits.request)
+
     def begin(self, request: web.BaseRequest) -> None:
         """A whole head is there."""
         if self.stage is VisitorStage.LEAVING:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ SCENARIOS = load_scenarios()
 Facts = Mapping[str, Any]
 LOST, DROPPED = "messages lost before they were read", "deliveries dropped without acknowledgement"
 LATE = ("tasks assigned late", "tasks unassigned at their deadline")
+SETTLES = 3.0
+"""Seconds after which a task is settled at the latest."""
 PERMILLE = 0.001
 """Instants of a report are whole milliseconds, those of a ledger are not."""
 
@@ -87,6 +90,12 @@ class Report:
         (figure,) = (each for each in self.facts[part] if each["name"] == name)
         return figure["low"], figure["high"]
 
+    def read_until(self, name: str) -> float:
+        """The latest reading of that figure."""
+        (figure,) = (each for each in self.facts["impact"] if each["name"] == name)
+        day, clock = re.findall(r" to (\S+) (\S+) UTC", figure["basis"])[0]
+        return epoch(f"{day}T{clock}+00:00")
+
     def faults(self, key: str) -> list[Facts]:
         """Those with that key, of the component itself."""
         own = (each for each in self.facts["faults"] if each["component"] == self.component)
@@ -113,13 +122,14 @@ def stood_while(case: Case, fault: Facts, began: float, ended: float) -> None:
 
 
 def count_late(case: Case, report: Report) -> None:
-    """Every task that waited for more than 100 ms since it began, and no other; of a process that
-    died with a statement in hand nobody but the database knows.
+    """Every task that waited for more than 100 ms since it began, and no other. Of a process that
+    died with a statement in hand nobody but the database knows; the very last ones nobody counted.
     """
     tasks = gather_tasks(case.ledgers)
     waited = {task: at - tasks.created[task] for task, at in tasks.assigned.items()}
     late = [task for task, taken in waited.items() if taken > 100_000]
-    since = [task for task in late if tasks.created[task] / 1e6 >= case.began - 1]
+    looked = report.read_until(LATE[0]) - SETTLES
+    since = [t for t in late if case.began - 1 <= tasks.created[t] / 1e6 <= looked]
     low, high = (sum(ends) for ends in zip(*map(report.figure, LATE), strict=True))
     assert low == high
     assert len(since) <= low <= len(late) + len(tasks.doubtful)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from sentinel.core.access import AccessScope
 from sentinel.core.fault import Status
 from sentinel.core.model import Incident, IncidentState
 from sentinel.store import Changes, Gap
@@ -173,6 +174,34 @@ async def test_only_changes_are_said(page: Page, daemon: Daemon) -> None:
     daemon.tell(Changes(incidents=[incident("part-1")]))
     await catch_up(page, daemon)
     assert await page.evaluate(said) == "part-1 is down: part-1 does not answer"
+
+
+async def test_who_may_acknowledges_on_the_page(page: Page, daemon: Daemon) -> None:
+    """The form is there for them alone; what they do is seen at once, and what they type stays
+    until it is sent.
+    """
+    daemon.store.commit(Changes(incidents=[incident("part-0")]))
+    await follow(page, daemon)
+    shown = "document.querySelector('.act').checkVisibility()"
+    assert await page.evaluate(shown) is False
+    daemon.scope = AccessScope.ACK
+    await follow(page, daemon)
+    assert await page.evaluate(shown) is True
+    await page.evaluate("""
+      document.querySelector('.act').open = true;
+      document.querySelector('.act input[name=text]').value = 'I restart it';
+      document.querySelector('.act button[formaction]').click();
+    """)
+    await page.wait_for("document.querySelector('#incidents').innerText.includes('sees to it')")
+    await page.wait_for("document.querySelector('output').textContent.includes('I restart it')")
+    assert await page.evaluate("document.querySelector('.act button[formaction]')") is None
+    await page.evaluate("""
+      document.querySelector('.act input[name=text]').value = 'it was the disk';
+      document.querySelector('.act button').click();
+    """)
+    await page.wait_for("document.querySelector('output').textContent.includes('noted')")
+    assert daemon.notes == [("I-part-0", "it was the disk")]
+    assert page.problems == []
 
 
 async def test_a_cut_stream_loses_nothing(page: Page, daemon: Daemon) -> None:

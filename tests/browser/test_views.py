@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from sentinel.store.sqlite import SqliteStore
+from tests.browser.test_live_page import judge
+from tests.chromium import Page, open_chromium
 from tests.conftest import require_tool
 from tests.site_rig import Site, fill, name_pages, serve
 from tests.site_walk import list_paths
@@ -37,19 +39,55 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 
 WIDER = "document.scrollingElement.scrollWidth - document.documentElement.clientWidth"
+OPEN = "for (const each of document.querySelectorAll('details')) each.open = true"
 
 
-async def test_no_page_scrolls_sideways_on_a_phone(screen: Screen, site: Site) -> None:
-    """At 320 pixels, whatever the names; nothing violates the policy, no script fails."""
-    await screen.resize(320)
-    wide = {}
-    paths = [*list_paths(name_pages(NAME)), "/check/nothing"]
+async def walk(page: Page, site: Site, names: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """What axe and a ruler find on each page, with everything on it open."""
+    found = {}
+    paths = [*list_paths(names), "/check/nothing", "/checks?status=red"]
     for path in (each for each in paths if not each.endswith((".rss", ".svg", ".md"))):
-        await screen.go(site.base + path)
-        if (by := await screen.ask(WIDER)) > 0:
-            wide[path[:40]] = by
-    assert wide == {}
-    assert [each for each in screen.complaints if "404" not in each] == []
+        await page.open(site.base + path)
+        await page.evaluate(OPEN)
+        wrong = await judge(page)
+        if (by := await page.evaluate(WIDER)) > 0:
+            wrong.append(f"{by} pixels too wide")
+        if wrong:
+            found[path[:40]] = wrong
+    return found
+
+
+async def test_everybody_can_read_every_page(tmp_path: Path, site: Site) -> None:
+    """At 320 pixels and in the dark: no page scrolls sideways whatever the names, axe finds nothing,
+    nothing violates the policy.
+    """
+    async with open_chromium(tmp_path) as page:
+        await page.show(320, dark=True)
+        assert await walk(page, site, name_pages(NAME)) == {}
+        problems = [each for each in page.problems if '"level": "error"' in each]
+    assert [each for each in problems if "404" not in each and "400" not in each] == []
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("width", "dark"), [(1400, False), (1400, True), (390, False), (390, True)]
+)
+async def test_at_every_width(tmp_path: Path, site: Site, width: int, dark: bool) -> None:
+    """The same, as wide as a desk and as a larger phone, in light and dark."""
+    async with open_chromium(tmp_path) as page:
+        await page.show(width, dark=dark)
+        assert await walk(page, site, name_pages(NAME)) == {}
+
+
+@pytest.mark.nightly
+async def test_an_empty_platform_is_readable(tmp_path: Path) -> None:
+    """Before the first look: nothing but sentences that say so."""
+    (tmp_path / "state").mkdir()
+    store = SqliteStore(tmp_path / "state")
+    async with serve(store) as site, open_chromium(tmp_path) as page:
+        await page.show(1400)
+        assert await walk(page, site, {}) == {}
+    store.close()
 
 
 async def test_a_curve_can_be_zoomed(screen: Screen, site: Site) -> None:

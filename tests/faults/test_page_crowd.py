@@ -22,7 +22,7 @@ import pytest
 
 CHECKS, EVERY = 20, 0.5
 RUNS = 5 * CHECKS
-FLOODED_RUNS = 3 * CHECKS
+FLOODED_RUNS = 2 * CHECKS
 FEW_DESCRIPTORS = 256
 SECONDS = 30.0
 """In which a busy machine, too, runs every check a few times."""
@@ -270,7 +270,7 @@ def test_ten_thousand_requests_a_second(sentinel: Sentinel) -> None:
                     one.send(b"X")
             time.sleep(0.1)
             after = sentinel.runs()
-            runs = after["ok"] - before["ok"]
+            runs = after.get("ok", 0.0) - before.get("ok", 0.0)
             due = int(runs / (CHECKS / EVERY) * 10_000)
         assert "Open incidents" in sentinel.get_soon("/")
     finally:
@@ -279,5 +279,7 @@ def test_ten_thousand_requests_a_second(sentinel: Sentinel) -> None:
             one.close()
     assert flood.answers > 100, "it is a flood of requests, not of noise"
     failed = {"error", "timeout"}
-    assert {each: after[each] - before[each] for each in failed} == dict.fromkeys(failed, 0.0)
+    assert {each: after.get(each, 0.0) - before.get(each, 0.0) for each in failed} == dict.fromkeys(
+        failed, 0.0
+    )
     assert "Traceback" not in sentinel.log.read_text()

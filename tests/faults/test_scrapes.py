@@ -39,7 +39,7 @@ def read(text: str) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("times", [6, pytest.param(1000, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("times", [3, pytest.param(1000, marks=pytest.mark.nightly)])
 async def test_scrapes_during_reloads(tmp_path: Path, times: int) -> None:
     """Every scrape is whole and valid, with the checks of one configuration or the other, whether a
     reload succeeds or is refused; a slow reader holds nobody up, and no check stops.

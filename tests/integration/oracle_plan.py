@@ -66,15 +66,17 @@ class Task:
 
     @cached_property
     def observed(self) -> list[tuple[float, float]]:
-        """Boxes and seconds of equal stretches of the time since it began to move, as many as there
-        were looks in it; none where there are too few.
+        """Boxes and seconds of equal stretches of the time since it began to move; as many as there
+        are looks that are kept: those before and after a move, and the last. None of too few.
         """
-        moves = [n for n in range(1, len(LOOKS)) if self.done[n] != self.done[0]]
-        if self.claimed is not None or not moves or len(LOOKS) - moves[0] + 1 < 3:
+        last = len(LOOKS) - 1
+        moves = [n for n in range(1, last + 1) if self.done[n] != self.done[n - 1]]
+        kept = sorted({last, *moves, *(n - 1 for n in moves)})
+        if self.claimed is not None or not moves or len(kept) < 3:
             return []
-        first, count = moves[0] - 1, len(LOOKS) - moves[0]
-        length = (LOOKS[-1] - LOOKS[first]) / count
-        edges = [self._done_at(LOOKS[first] + n * length) for n in range(count + 1)]
+        began, count = LOOKS[moves[0] - 1], len(kept) - 1
+        length = (LOOKS[-1] - began) / count
+        edges = [self._done_at(began + n * length) for n in range(count + 1)]
         return [(then - now, length) for now, then in pairwise(edges)]
 
     def _done_at(self, second: float) -> float:

@@ -11,7 +11,7 @@ from aiohttp import web
 from sentinel.adapters.http.client import HttpClient
 from sentinel.core.fault import Status
 from sentinel.demo.servers import free_port
-from sentinel.probes.tenant_http import KIND, TenantHttpOptions, TenantHttpState
+from sentinel.probes.tenant_http import KIND, TenantHttpOptions
 
 TOKENS = {"Bearer of-a": "a", "Bearer of-b": "b"}
 ROWS = {who: [{"id": f"row-{who}-1", "text": f"marker-of-{who}", "owner": f"owner-of-{who}"}]
@@ -100,7 +100,7 @@ async def look(api, make_context, mistake: str = "", **changes):
     """One look while the server makes a mistake."""
     api[0].mistake = mistake
     options = TenantHttpOptions.model_validate(OPTIONS | changes)
-    context = make_context({"resource": api[1]}, state=TenantHttpState(), timeout=20.0)
+    context = make_context({"resource": api[1]}, state=KIND.load_state(), timeout=20.0)
     finding = await KIND.run(options, context)
     for fault in finding.faults:
         assert set(fault.parameters) <= set(KIND.fault_kinds[fault.key].parameters)

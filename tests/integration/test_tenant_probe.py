@@ -11,7 +11,7 @@ from sentinel.adapters.postgres import PostgresClient
 from sentinel.core.fault import Status
 from sentinel.core.tenants.trial import TrialRecord
 from sentinel.errors import NotMeasurable, TargetUnreachable
-from sentinel.probes.tenant_probe import KIND, TenantProbeOptions, TenantProbeState
+from sentinel.probes.tenant_probe import KIND, TenantProbeOptions
 
 A, B = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002"
 GOOD = "tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid"
@@ -68,7 +68,7 @@ async def look(postgres, make_context, db):
             "tables": list(tables), "roles": ["app_user"], "except_roles": ["postgres"],
             "tenant_a": A, "tenant_b": B,
         } | options  # fmt: skip
-        context = make_context({"resource": client}, state=state or TenantProbeState())
+        context = make_context({"resource": client}, state=state or KIND.load_state())
         finding = await KIND.run(TenantProbeOptions.model_validate(given), context)
         for fault in finding.faults:
             assert set(fault.parameters) <= set(KIND.fault_kinds[fault.key].parameters)
@@ -103,7 +103,7 @@ async def test_sound_table_passes_for_a_role_without_data_rights(look, table):
 
 async def test_cast_that_fails_without_a_tenant_is_closed(look, table):
     """22P02 after the setting was '' is fail closed, at the first and at later looks."""
-    name, state = table("raw", RAW), TenantProbeState()
+    name, state = table("raw", RAW), KIND.load_state()
     for _ in range(2):
         finding = await look(name, state=state)
         assert finding.status is Status.UP, finding.detail
@@ -203,7 +203,7 @@ async def test_dead_server_is_no_verdict_on_isolation(make_context):
         {"tables": ["t.t"], "roles": ["r"], "tenant_a": A, "tenant_b": B}
     )
     with pytest.raises(TargetUnreachable):
-        await KIND.run(options, make_context({"resource": client}, state=TenantProbeState()))
+        await KIND.run(options, make_context({"resource": client}, state=KIND.load_state()))
 
 
 async def test_errors_do_not_quote_rows(look, table):
@@ -216,9 +216,9 @@ async def test_errors_do_not_quote_rows(look, table):
 
 async def test_counters_survive_a_restart(look, table):
     """Totals go on from the document."""
-    name, state = table("again"), TenantProbeState()
+    name, state = table("again"), KIND.load_state()
     await look(name, state=state)
-    assert totals(await look(name, state=TenantProbeState(state.dump())))["other_tenant pass"] == 2
+    assert totals(await look(name, state=KIND.load_state(state.dump())))["other_tenant pass"] == 2
 
 
 async def test_nothing_to_try_is_unknown(look, db):
@@ -315,7 +315,7 @@ async def test_without_time_nothing_is_proved(look, table, make_context, postgre
     )  # fmt: skip
     ticks = iter(range(0, 10_000, 100))
     context = make_context(
-        {"resource": client}, state=TenantProbeState(), monotonic=lambda: float(next(ticks))
+        {"resource": client}, state=KIND.load_state(), monotonic=lambda: float(next(ticks))
     )
     finding = await KIND.run(options, context)
     await client.close()
@@ -325,10 +325,10 @@ async def test_without_time_nothing_is_proved(look, table, make_context, postgre
 
 async def test_each_look_leaves_its_record(look, table):
     """At the first look, and when a result changes."""
-    name, state = table("noted"), TenantProbeState()
+    name, state = table("noted"), KIND.load_state()
     first = TrialRecord.read((await look(name, state=state)).notes[0].detail)
     assert first.outcomes["pass"]["other_tenant app_user"] == [name]
-    assert (await look(name, state=TenantProbeState(state.dump()))).notes == []
+    assert (await look(name, state=KIND.load_state(state.dump()))).notes == []
 
 
 @pytest.mark.parametrize(

@@ -184,30 +184,28 @@ class PostgresClient:
     async def _held(self, *, fresh: bool = False) -> AsyncIterator[Connection]:
         """The connection for one user at a time, left idle outside a transaction, or dropped."""
         with name_resource(self.name):
-            async with self._locked(fresh=fresh) as connection:
-                yield connection
-
-    @asynccontextmanager
-    async def _locked(self, *, fresh: bool = False) -> AsyncIterator[Connection]:
-        await self._turn()
-        try:
-            if fresh:
-                await self.close()
-            connection = await self._connected()
+            await self._turn()
             try:
-                yield connection
-            except Exception:
+                if fresh:
+                    await self.close()
+                connection = await self._connected()
+                try:
+                    yield connection
+                except Exception:
+                    await self._settle(connection)
+                    raise
+                except BaseException:
+                    self._drop()
+                    raise
                 await self._settle(connection)
-                raise
-            except BaseException:
-                self._drop()
-                raise
-            await self._settle(connection)
-        finally:
-            self._lock.release()
+            finally:
+                self._lock.release()
 
     async def _turn(self) -> None:
         """Wait for our own connection, not for ever: that it is busy says nothing of the server."""
+        if not self._lock.locked():
+            await self._lock.acquire()
+            return
         try:
             async with asyncio.timeout(self._connect_timeout + self._deadline):
                 await self._lock.acquire()
@@ -219,10 +217,10 @@ class PostgresClient:
 
     async def _settle(self, connection: Connection) -> None:
         """Roll back what a user left open; whatever is not idle after that is dropped."""
-        if connection.pgconn.transaction_status in {
-            TransactionStatus.INTRANS,
-            TransactionStatus.INERROR,
-        }:
+        status = connection.pgconn.transaction_status
+        if status == TransactionStatus.IDLE:
+            return
+        if status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}:
             await self._answer(_fetch(connection, "ROLLBACK", None))
         if connection.pgconn.transaction_status != TransactionStatus.IDLE:
             self._drop()

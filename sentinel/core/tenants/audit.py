@@ -23,7 +23,7 @@ _GUIDANCE = (
 
 
 @dataclass(frozen=True, slots=True)
-class AuditVerdict:
+class CatalogueVerdict:
     """Every hole, the worst first, the faults that they are, and what was tried."""
 
     holes: Sequence[Hole]
@@ -33,7 +33,7 @@ class AuditVerdict:
 
 def judge_catalogue(
     index: CatalogueIndex, more: Iterable[Hole] = (), untried: Iterable[Untried] = ()
-) -> AuditVerdict:
+) -> CatalogueVerdict:
     """Apply every rule. `more` are holes that the evaluation of policies found, `untried` what it
     could not try.
     """
@@ -46,7 +46,7 @@ def judge_catalogue(
         *tell_holes(plain),
         *_find_blind(index, untried),
     ]
-    return AuditVerdict(holes, sort_faults(faults), _list_trials(index, holes))
+    return CatalogueVerdict(holes, sort_faults(faults), _list_trials(index, holes))
 
 
 def _tell_superuser(name: str, sessions: int) -> Fault:

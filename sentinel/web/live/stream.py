@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from contextlib import aclosing, suppress
 
 from aiohttp import web
 
@@ -52,19 +53,26 @@ async def follow_status(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
     mark = request.headers.get("Last-Event-ID") or request.query.get("after", "")
-    try:
-        async with asyncio.timeout(LASTS):
-            async for message in site.live.follow(mark):
-                await _send(response, message)
-    except (TimeoutError, ConnectionError):
-        pass  # it comes again with what it has seen
+    with suppress(TimeoutError, ConnectionError):  # it comes again with what it has seen
+        async with asyncio.timeout(LASTS), aclosing(site.live.follow(mark)) as messages:
+            async for message in messages:
+                if not await _send(response, message):
+                    break
+    if isinstance(visitor, Visitor):
+        visitor.end_following()
     return response
 
 
-async def _send(response: web.StreamResponse, message: bytes) -> None:
-    """It waits until what was sent before is on its way: nothing piles up for who is slow."""
-    async with asyncio.timeout(TAKEN_WITHIN):
-        await response.write(message)
+async def _send(response: web.StreamResponse, message: bytes) -> bool:
+    """It waits until what was sent before is on its way: nothing piles up for who is slow. False when
+    that takes too long.
+    """
+    try:
+        async with asyncio.timeout(TAKEN_WITHIN):
+            await response.write(message)
+    except TimeoutError:
+        return False
+    return True
 
 
 async def end_streams(app: web.Application) -> None:

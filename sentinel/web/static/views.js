@@ -32,12 +32,31 @@ function readSeries(figure) {
   return [at, values];
 }
 
+function tell(seconds) {
+  return new Date(seconds * 1000).toISOString().replace("T", " ");
+}
+
+// The hour, and at midnight the day.
+function nameTick(seconds) {
+  const text = tell(seconds);
+  return text.slice(11, 19) === "00:00:00" ? text.slice(5, 10) : text.slice(11, seconds % 60 ? 19 : 16);
+}
+
 function drawZoomable(figure, place) {
   const ink = getComputedStyle(document.body);
+  const unit = figure.dataset.unit === "seconds" ? " s" : "";
+  const show = (value) => (value === null || value === undefined ? "–" : Number(value.toPrecision(4)) + unit);
   const axis = { stroke: ink.getPropertyValue("--soft"), grid: { stroke: ink.getPropertyValue("--line") } };
   const options = {
-    width: figure.clientWidth, height: 240, axes: [axis, { ...axis, size: 70 }],
-    series: [{ label: "UTC" }, { label: figure.dataset.name, stroke: ink.getPropertyValue("--link"), width: 2 }],
+    width: figure.clientWidth, height: 240, 
+    axes: [
+      { ...axis, values: (_, splits) => splits.map(nameTick) },
+      { ...axis, size: 80, values: (_, splits) => splits.map(show) },
+    ],
+    series: [
+      { label: "UTC", value: (_, at) => (at ? tell(at).slice(0, 19) : "–") },
+      { label: figure.dataset.name, stroke: ink.getPropertyValue("--link"), width: 2, value: (_, value) => show(value) },
+    ],
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
   };
   const plot = new uPlot(options, readSeries(figure), place);

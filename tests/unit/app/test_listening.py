@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from ipaddress import ip_network
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,13 +13,16 @@ from typing import Any
 import aiohttp
 import pytest
 
+from sentinel.app import listening
 from sentinel.app.listening import bind, listen
 from sentinel.clock import utcnow
 from sentinel.config import Configuration, PageAccess
+from sentinel.core.access import AccessRules
 from sentinel.core.foreign.host import HostName
 from sentinel.errors import PortInUse
 from sentinel.metrics import Metrics
 from sentinel.store.sqlite import SqliteStore
+from sentinel.web.door import DoorGuard
 
 
 def configured(host: str, port: int, **more: Any) -> Configuration:
@@ -80,3 +84,29 @@ async def test_any_port_is_served(tmp_path: Path) -> None:
     await page.close()
     with socket.create_server(("127.0.0.1", page.address[1])):
         store.close()
+
+
+async def test_who_may_connect_follows_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond loopback and without TLS nobody but trusted proxies; a reload changes who they are,
+    and never makes the address of the start another one.
+    """
+    guards: list[DoorGuard] = []
+
+    async def note(*_given: Any, guard: DoorGuard, **_more: Any) -> None:
+        guards.append(guard)
+
+    monkeypatch.setattr(listening, "open_page", note)
+    monkeypatch.setattr(listening, "bind", lambda _configuration: [socket.socket()])
+    rules = AccessRules(exposed=True, proxies=(ip_network("10.1.0.7"),))
+    given = [configured("0.0.0.0", 9130, access=PageAccess(rules), state=tmp_path)]
+    store = SqliteStore(tmp_path)
+    await listen(lambda: given[-1], store, Metrics(), lambda: (True, "ready"), utcnow)
+    [guard] = guards
+    assert guard.certificate() is None
+    assert [guard.may_connect(f"10.1.0.{n}") for n in (7, 8)] == [True, False]
+    rules = AccessRules(exposed=False, proxies=(ip_network("10.1.0.8"),))
+    given.append(configured("127.0.0.1", 9130, access=PageAccess(rules), state=tmp_path))
+    assert [guard.may_connect(f"10.1.0.{n}") for n in (7, 8)] == [False, True]
+    store.close()

@@ -15,6 +15,23 @@ REFERENCE = "write ${NAME} or ${NAME:-default}; $${ stands for ${ itself"
 
 # mistake: [(file, line, key, message, remedy)], all of them and no other
 EXPECTED = {
+    "kind_of_old.yaml": [
+        (
+            "kind_of_old.yaml",
+            3,
+            "checks[0].kind",
+            "the kind tenant_isolation is now tenant_probe",
+            "write `kind: tenant_probe`, and `roles: [app]` for `role: app`; its `requests` are a check"
+            " of kind tenant_http",
+        ),
+        (
+            "kind_of_old.yaml",
+            4,
+            "checks[1]",
+            "`role: app` is now `roles: [app]`",
+            "correct the value",
+        ),
+    ],
     "accept_what_can_not_be.yaml": [
         (
             "accept_what_can_not_be.yaml",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from sentinel.core.component.incident import BAD
 from sentinel.core.fault import Acceptance, Fault, FaultKind, Severity, Status, headline
 from sentinel.core.model import (
+    AuditNote,
     Check,
     Component,
     Finding,
@@ -36,6 +37,7 @@ from tests.exposition import read_sample
 from tests.unit.engine.house import NO_WAITING
 
 UP, DEGRADED, DOWN, UNKNOWN = Status.UP, Status.DEGRADED, Status.DOWN, Status.UNKNOWN
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 AT_ONCE = HealthPolicy(failures=1, of=1, recoveries=1, recovery_time=0.0)
 LAG = Measurement("lag", "Lag.", "bus_lag_entries", labels=("queue",))
 
@@ -50,6 +52,7 @@ def kind(measurements=(LAG,)):
         FaultKind("broken", Severity.PAGE, "mend-it", "it does not work", ("agent",)),
         FaultKind("slow", Severity.TICKET, "wait", "it works slowly", ("agent",)),
         FaultKind("lost", Severity.PAGE, "gone", "entries are gone", lasting="lost unread"),
+        FaultKind("leak", Severity.PAGE, "gone", "rows of others are seen", certain=True),
     )
     return Kind("kind", "", Options, run, measurements, faults)
 
@@ -128,6 +131,7 @@ class World:
         quality=Quality.OBSERVED,
         state=None,
         faults=None,
+        notes=(),
     ):
         """A result of the component's check, some seconds later."""
         self.clock.now += seconds
@@ -137,7 +141,9 @@ class World:
         if faults is None:
             faults = (Fault("broken", {}, status, detail),) if status in BAD else ()
         evidence = {"secret": "canary"}
-        finding = Finding(status, detail, rows, evidence, guidance="look", faults=faults)
+        finding = Finding(
+            status, detail, rows, evidence, guidance="look", faults=faults, notes=notes
+        )
         now = self.clock.utcnow()
         return await self.engine.turn.take(
             Result(f"{name}-check", finding, now, 0.1, "trace", quality, state=state)
@@ -199,6 +205,33 @@ async def test_soft_failures_ask_for_a_fast_recheck(world):
     world.make(policy=HealthPolicy())
     asked = [await world.see("bus", status) for status in (UP, DOWN, DOWN, UNKNOWN, DOWN, DOWN)]
     assert asked == [False, True, True, False, False, False]
+
+
+async def test_what_is_certain_is_down_at_once(world):
+    """One look at a leak is proof; a fault beside it, and one that is accepted, is not."""
+    world.make(policy=HealthPolicy())
+    await world.see("bus", UP)
+    await world.see("bus", DOWN)
+    assert world.transitions() == [("bus", UNKNOWN, UP)]
+    await world.see("bus", DOWN, faults=[Fault("leak", {"table": "t"}, DOWN, "LEAK t")])
+    assert world.transitions() == [("bus", UNKNOWN, UP), ("bus", UP, DOWN)]
+    await world.see("api", UP)
+    await world.see(
+        "api", DOWN, faults=[Fault("leak", {}, DEGRADED, "x"), Fault("broken", {}, DOWN, "y")]
+    )
+    assert ("api", UP, DOWN) not in world.transitions()
+
+
+async def test_what_a_look_notes_is_in_the_audit_log(world):
+    """At once, with secrets hidden, and the log stays whole; it is no deed of a person's."""
+    await world.see(
+        "bus", UP, notes=[AuditNote("trials", "tried canary"), AuditNote("trials", "again")]
+    )
+    first, second = world.store.audit_of("trials", EPOCH, world.clock.utcnow(), 10)
+    assert (first.subject, first.detail, second.detail) == ("bus-check", "tried ***", "again")
+    assert world.store.verify_audit().whole
+    assert world.store.audit(without="trials") == []
+    assert world.store.audit_of("trials", EPOCH, world.clock.utcnow(), 1) == [second]
 
 
 async def test_unknown_opens_nothing(world):

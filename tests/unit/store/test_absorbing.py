@@ -14,7 +14,7 @@ from sentinel.core.fault import Fault, StandingFault, Status
 from sentinel.core.model import Transition
 from sentinel.core.objective import Counts, Slice
 from sentinel.core.order import Answer
-from sentinel.store import Changes, Sample
+from sentinel.store import AuditLine, Changes, Sample
 from sentinel.store.absorbing import MAX_SAMPLES, absorb
 from sentinel.store.sqlite import SqliteStore
 
@@ -33,6 +33,7 @@ def draw(chance: random.Random, n: int) -> Changes:
         transitions=[Transition(name, "check", Status.UP, Status.DOWN, at, str(n))],
         samples=[Sample(at, name, "x", {}, n)],
         faults=[replace(standing, ended=at if chance.random() < 0.3 else None)],
+        audit=[AuditLine(at, "sentinel", "trial", name, str(n))],
         meta={name: str(n)},
         slices=[Slice(f"{name}/up", NOW + timedelta(days=n // 2), NOW, Counts(n, n + 1.0, 5.0))],
         clock_step=timedelta(seconds=chance.choice([0, 0, 5, -3])),
@@ -56,7 +57,16 @@ def test_together_is_as_one_after_the_other(tmp_path: Path, seed: int) -> None:
     assert len(waiting) < len(turns)
     for turn in waiting:
         together.commit(turn)
-    tables = "health", "probe_state", "transition", "sample", "fault", "meta", "objective_slice"
+    tables = (
+        "health",
+        "probe_state",
+        "transition",
+        "sample",
+        "fault",
+        "meta",
+        "objective_slice",
+        "audit",
+    )
     for table in tables:
         rows = [sorted(s.database.query(f"SELECT * FROM {table}")) for s in (apart, together)]
         assert rows[0] == rows[1], table
@@ -75,7 +85,7 @@ def test_no_part_of_a_turn_is_forgotten() -> None:
     assert known == {
         *("checks", "components", "incidents", "attempts", "processes", "faults"),
         *("health", "probe_state", "meta", "payloads", "answers", "clock_step"),
-        *("transitions", "events", "gaps", "samples", "orders"),
+        *("transitions", "events", "gaps", "samples", "orders", "audit"),
         *("slices", "tallies", "standings"),
     }
 

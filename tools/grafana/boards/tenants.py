@@ -76,6 +76,52 @@ STATS = Row(
     )
 )
 
+CATALOGUE = Row(
+    (
+        Stat(
+            "Holes in the catalogue",
+            "Ways past the policies that are open now, of all checks that read a catalogue.",
+            (Query('sum(sentinel_tenant_isolation_findings{@check, severity="critical"})'),),
+            runbook="tenant-audit",
+            steps=((1, RED),),
+        ),
+        Stat(
+            "Weaknesses",
+            "What is open after one mistake more, or makes queries fail.",
+            (Query('sum(sentinel_tenant_isolation_findings{@check, severity="warning"})'),),
+            runbook="tenant-audit",
+            steps=((1, YELLOW),),
+        ),
+        Stat(
+            "Tables secured",
+            "Share of the tables with a tenant whose row-level security is on.",
+            (
+                Query(
+                    "sum(sentinel_tenant_tables_secured{@check})"
+                    " / sum(sentinel_tenant_tables{@check})"
+                ),
+            ),
+            unit="percentunit",
+            runbook="tenant-audit",
+            base=RED,
+            steps=((1, GREEN),),
+        ),
+        Stat(
+            "Not tried",
+            "Tables with a tenant, and roles of the application, that no check tries.",
+            (
+                Query(
+                    "sum(sentinel_tenant_tables_untried{@check})"
+                    " + sum(sentinel_tenant_roles_untried{@check})"
+                ),
+            ),
+            runbook="tenant-leak",
+            steps=((1, PURPLE),),
+        ),
+    ),
+    "What is open, and what is not tried",
+)
+
 TRENDS = (
     Row(
         (
@@ -151,11 +197,41 @@ TABLES = Row(
     "Where is it?",
 )
 
+RULES = Row(
+    (
+        Table(
+            "Rules that found something",
+            "What the catalogue leaves open, by rule. `sentinel faults CHECK` names the objects.",
+            (
+                Query(
+                    "sum by (check, rule, severity) (sentinel_tenant_isolation_rule_findings{@check})",
+                    "Findings",
+                ),
+            ),
+            runbook="tenant-audit",
+            labels=(("check", "Check"), ("rule", "Rule"), ("severity", "Severity")),
+        ),
+        Table(
+            "Rows of nobody",
+            "Rows without a tenant, on a fallback tenant, or of one that does not exist.",
+            (
+                Query(
+                    "sum by (check, why) (sentinel_tenant_orphaned_rows{@check})",
+                    "Rows",
+                ),
+            ),
+            runbook="tenant-rows",
+            labels=(("check", "Check"), ("why", "Why")),
+        ),
+    ),
+    "What is it?",
+)
+
 BOARD = Board(
     "tenants",
     "Sentinel: tenants",
     "May one tenant see the rows of another, in the database or over HTTP?",
-    (STATS, *TRENDS, TABLES),
+    (STATS, CATALOGUE, *TRENDS, TABLES, RULES),
     kinds=("tenant_probe", "tenant_audit", "tenant_http", "tenant_rows"),
     order=7,
 )

@@ -17,6 +17,8 @@ from sentinel.reports.paper.picture.network import (
     place_boxes,
 )
 
+_LEAST = 800.0
+"""Width of the smallest picture: two boxes are not to be as large as a page."""
 _EDGE = 7.0
 """Width of the bar at the left of a box that bears the colour of its status."""
 
@@ -43,7 +45,8 @@ def draw_dependencies(components: Sequence[Mapping[str, Any]]) -> Markup:
     more = len(components) - len(shown)
     words = f"{len(shown)} components; down: {', '.join(sorted(down)) or 'none'}"
     words += f"; {more} more are not drawn" if more else ""
-    return svg.draw(*measure_boxes(places), "Components and what they need", words, parts)
+    width, height = measure_boxes(places)
+    return svg.draw(max(width, _LEAST), height, "Components and what they need", words, parts)
 
 
 def _draw_component(component: Mapping[str, Any], x: float, y: float) -> list[Markup]:

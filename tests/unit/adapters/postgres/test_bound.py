@@ -31,7 +31,9 @@ def take(one: socket.socket, other: socket.socket, size: int) -> None:
 def test_what_came_is_counted_since_the_question(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What came before it is of another answer; the first byte too many ends it."""
+    """What came before it is of another answer, what came at once no more than the kernel held; the
+    first byte too many after that ends it.
+    """
     monkeypatch.setattr(bound, "MOST", 1000)
     one, other = pair
     take(one, other, 5000)
@@ -52,6 +54,7 @@ def test_what_came_is_counted_since_the_question(
     assert ended.value.value == 3
     endless = stop_at_most(ask(), one.fileno())
     next(endless)
+    endless.send(1)
     take(one, other, 1001)
     with pytest.raises(NotMeasurable, match="longer than"):
         endless.send(1)
