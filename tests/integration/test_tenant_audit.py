@@ -21,10 +21,13 @@ from tests.integration import tenant_rig as rig
 GOOD = "tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid"
 
 
-@pytest.fixture(params=["postgres", "postgres15"])
+EACH_SERVER = pytest.mark.parametrize("server", ["postgres", "postgres15"], indirect=True)
+
+
+@pytest.fixture
 def server(request):
-    """PostgreSQL 18 and 15."""
-    return request.getfixturevalue(request.param)
+    """PostgreSQL 18, or the one that is named."""
+    return request.getfixturevalue(getattr(request, "param", "postgres"))
 
 
 @pytest.fixture
@@ -77,6 +80,7 @@ PLANTED = {
 }
 
 
+@EACH_SERVER
 async def test_every_planted_hole_is_found(server, look):
     """All of the known kinds, by stable keys, seen by a role without any right on the data."""
     address = rig.make_database(server, "planted")
@@ -88,6 +92,7 @@ async def test_every_planted_hole_is_found(server, look):
     assert finding.status is Status.DOWN
 
 
+@EACH_SERVER
 async def test_what_is_said_is_what_an_oracle_gets(server, look):
     """Every pattern for every role, on 18 also for every type: critical where a role really gets at
     rows, else not.
@@ -104,6 +109,7 @@ async def test_what_is_said_is_what_an_oracle_gets(server, look):
 
 
 @pytest.mark.nightly
+@EACH_SERVER
 @pytest.mark.parametrize("seed", range(6))
 async def test_random_policies_are_as_the_oracle_says(server, look, seed):
     """Up to three policies of any command, permissive or not, of any of the expressions."""
@@ -151,6 +157,7 @@ def sound(server):
         yield db
 
 
+@EACH_SERVER
 async def test_a_sound_schema_gives_nothing(server, look, sound):
     """Nor does an invoker's view, or a function that runs as somebody without rights."""
     finding = await look(server, "sound", roles=["th_app"], evaluate=True)
