@@ -100,7 +100,7 @@ COMMANDS = (
             action="append",
             default=[],
             metavar="NAME",
-            help="inject a scenario; may be repeated",
+            help="inject a scenario, NAME:70s for one that lasts as long; may be repeated",
         ),
         Argument(
             "--nemesis",

@@ -15,7 +15,7 @@ import signal
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ import redis
 import structlog
 import yaml
 
+from sentinel.core.quantity import parse_duration
 from sentinel.demo.bus import Publisher, envelope, group_of, stream_of
 from sentinel.demo.component import connect_redis, write_control
 from sentinel.demo.ledger import Ledger
@@ -165,12 +166,27 @@ def load_scenarios() -> dict[str, Scenario]:
     return {name: _scenario(name, facts) for name, facts in document.items()}
 
 
-def find_scenario(name: str) -> Scenario:
-    """The scenario of that name; UsageError names those that exist."""
+def find_scenario(text: str) -> Scenario:
+    """The scenario `NAME`, or `NAME:DURATION` for one that lasts as long; UsageError names those
+    that exist.
+    """
     known = load_scenarios()
+    name, lasts, duration = text.partition(":")
     if name not in known:
         raise UsageError(f"no chaos scenario {name!r}", f"choose from: {', '.join(sorted(known))}")
-    return known[name]
+    return _stretch(known[name], duration) if lasts else known[name]
+
+
+def _stretch(scenario: Scenario, duration: str) -> Scenario:
+    if not scenario.duration:
+        raise UsageError(
+            f"chaos scenario {scenario.name}: it happens once, and lasts no {duration!r}",
+            f"leave the duration away: {scenario.name}",
+        )
+    try:
+        return replace(scenario, duration=parse_duration(duration))
+    except ValueError as error:
+        raise UsageError(f"chaos scenario {scenario.name}: {error}") from error
 
 
 def _scenario(name: str, facts: dict[str, Any]) -> Scenario:

@@ -236,6 +236,15 @@ def test_unknown_scenario_names_the_known_ones() -> None:
     assert "crash-agent" in caught.value.guidance
 
 
+def test_a_scenario_can_be_asked_to_last() -> None:
+    """As long as the word after the colon says; what happens once does not last."""
+    assert find_scenario("redis-down:70s").duration == 70.0
+    assert find_scenario("redis-down").duration == 8.0
+    for text, word in (("crash-agent:70s", "happens once"), ("redis-down:long", "no duration")):
+        with pytest.raises(UsageError, match=word):
+            find_scenario(text)
+
+
 def test_components_import_nothing_of_the_monitor() -> None:
     """The platform's processes stay lean and independent of what watches them."""
     code = "import json, sys, sentinel.demo.{0}; print(json.dumps([m for m in sys.modules]))"
