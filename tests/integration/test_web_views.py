@@ -57,7 +57,14 @@ async def test_an_empty_platform_has_every_page(tmp_path: Path) -> None:
     assert "\n".join(walk.problems) == ""
 
 
-@pytest.mark.parametrize("name", [PLAIN, *HOSTILE.values()], ids=["plain", *HOSTILE])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(PLAIN, id="plain", marks=pytest.mark.nightly),
+        pytest.param(HOSTILE["odd"], id="odd"),
+        pytest.param(HOSTILE["long"], id="long", marks=pytest.mark.nightly),
+    ],
+)
 async def test_every_page_of_the_route_table(tmp_path: Path, name: str) -> None:
     """200, title, language, one heading, nothing inline, each link leads somewhere; markup in a name
     is text.
