@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import socket
 
-from sentinel.adapters.network.tcp import unreachable
+import pytest
+
+from sentinel.adapters.network.tcp import open_socket, unreachable
+from sentinel.demo.servers import free_port
 
 
 def test_the_cause_is_said_in_the_words_of_the_system() -> None:
@@ -16,3 +20,13 @@ def test_the_cause_is_said_in_the_words_of_the_system() -> None:
     six = OSError(errno.ECONNREFUSED, "Connect call failed ('::1', 80, 0, 0)")
     assert unreachable(six).message == "unreachable: Connection refused ([::1]:80)"
     assert unreachable(OSError("odd")).message == "unreachable: odd"
+
+
+async def test_a_socket_of_ours_says_it_alike() -> None:
+    """The address as people write it, not as Python does."""
+    port = free_port()
+    with pytest.raises(OSError, match="refused") as caught:
+        await open_socket((socket.AF_INET, "127.0.0.1", port))
+    assert unreachable(caught.value).message == (
+        f"unreachable: Connection refused (127.0.0.1:{port})"
+    )
