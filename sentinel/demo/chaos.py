@@ -167,26 +167,28 @@ def load_scenarios() -> dict[str, Scenario]:
 
 
 def find_scenario(text: str) -> Scenario:
-    """The scenario `NAME`, or `NAME:DURATION` for one that lasts as long; UsageError names those
-    that exist.
+    """The scenario `NAME`, or `NAME:DURATION@START` with other times than its own; UsageError
+    names those that exist.
     """
     known = load_scenarios()
-    name, lasts, duration = text.partition(":")
+    rest, later, start = text.partition("@")
+    name, lasts, duration = rest.partition(":")
     if name not in known:
         raise UsageError(f"no chaos scenario {name!r}", f"choose from: {', '.join(sorted(known))}")
-    return _stretch(known[name], duration) if lasts else known[name]
-
-
-def _stretch(scenario: Scenario, duration: str) -> Scenario:
-    if not scenario.duration:
+    found = known[name]
+    if lasts and not found.duration:
         raise UsageError(
-            f"chaos scenario {scenario.name}: it happens once, and lasts no {duration!r}",
-            f"leave the duration away: {scenario.name}",
+            f"chaos scenario {name}: it happens once, and lasts no {duration!r}",
+            f"leave the duration away: {name}",
         )
     try:
-        return replace(scenario, duration=parse_duration(duration))
+        return replace(
+            found,
+            duration=parse_duration(duration) if lasts else found.duration,
+            start=parse_duration(start) if later else found.start,
+        )
     except ValueError as error:
-        raise UsageError(f"chaos scenario {scenario.name}: {error}") from error
+        raise UsageError(f"chaos scenario {name}: {error}") from error
 
 
 def _scenario(name: str, facts: dict[str, Any]) -> Scenario:

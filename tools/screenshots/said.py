@@ -59,8 +59,9 @@ class Said:
 
     @property
     def is_calm(self) -> bool:
-        """Whether nothing is left to be seen to."""
-        return self.overall == "up" and not (self.cards or self.notices or self.alarm)
+        """Whether nothing is left to be seen to: what works again may be watched for a while."""
+        bad = [each for each in self.cards if each.status != "up"]
+        return self.overall == "up" and not (bad or self.rows or self.notices or self.alarm)
 
     def describe(self) -> str:
         """For people, to be compared line by line."""

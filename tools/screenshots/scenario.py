@@ -20,12 +20,15 @@ from tools.screenshots.stage import DemoStage, NoDemo, watch_demo
 WIDTHS = (1400, 390, 320)
 MARKS = (2, 10, 60)
 """Seconds after the fault began."""
-LASTS = "70s"
-"""Of a fault that lasts: it stands at every mark."""
+LASTS, STARTS = "70s", "25s"
+"""A fault that lasts stands at every mark; it begins when what the start itself brought is over."""
 HEALED_WITHIN = 180.0
 """Seconds after the fault ended in which the page must be calm again."""
 LIVE = "document.querySelector('#fresh')?.dataset.state === 'live'"
 CALM = "after"
+HIGHEST = 6000
+DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""What came into view is told so with a frame."""
 WIDER = "document.scrollingElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -53,13 +56,14 @@ class Photographer:
 
     async def take(self, moment: str) -> None:
         """What it says, and its picture at each width in both colours."""
+        await self._unroll(WIDTHS[0])
         said = await self.look()
         self.album.said[moment] = said
         folder = self.album.folder
         (folder / f"{moment}.txt").write_text(said.describe())
         for width in WIDTHS:
             for colour in ("light", "dark"):
-                await self.page.show(width, dark=colour == "dark")
+                await self._unroll(width, dark=colour == "dark")
                 picture = await self.page.photograph()
                 (folder / f"{moment}-{width}-{colour}.png").write_bytes(picture)
             if (wider := await self.page.evaluate(WIDER)) > 0:
@@ -67,6 +71,13 @@ class Photographer:
                     f"{moment} at {width}: {wider} pixels wider than the window"
                 )
         await self.page.show(WIDTHS[0])
+
+    async def _unroll(self, width: int, *, dark: bool = False) -> None:
+        """A window as high as the page, so that all is in view: what is not need not grow older."""
+        await self.page.show(width, dark=dark)
+        height = await self.page.evaluate("document.documentElement.scrollHeight")
+        await self.page.show(width, min(height, HIGHEST), dark=dark)
+        await self.page.wait(DRAWN)
 
 
 async def play(name: str, out: Path) -> ScenarioAlbum:
@@ -92,7 +103,7 @@ async def play(name: str, out: Path) -> ScenarioAlbum:
 @asynccontextmanager
 async def _follow_demo(name: str, folder: Path) -> AsyncIterator[tuple[DemoStage, Page]]:
     """The page is open, and live, before the fault begins."""
-    word = f"{name}:{LASTS}" if find_scenario(name).duration else name
+    word = (f"{name}:{LASTS}" if find_scenario(name).duration else name) + f"@{STARTS}"
     profile = folder / "profile"
     async with open_browser(profile) as page, watch_demo(folder / "demo", [word]) as stage:
         await stage.wait_until(lambda found: bool(found["checks"]))

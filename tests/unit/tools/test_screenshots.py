@@ -44,8 +44,9 @@ CARD = SaidCard("bus", "down", "bus\nit refuses <b>", "bus-unreachable")
 
 
 def test_calm_is_when_nothing_is_left() -> None:
-    """A card, a notice, an alarm or another status is something to see to."""
+    """A bad card or row, a notice, an alarm or another status is something to see to."""
     assert SAID.is_calm
+    assert replace(SAID, cards=(replace(CARD, status="up"),)).is_calm
     others = (
         {"overall": "unknown"},
         {"cards": (CARD,)},
