@@ -192,6 +192,13 @@ class Visitor(web.RequestHandler):
         self._enter(VisitorStage.FOLLOWING, None)
         return True
 
+    def end_following(self) -> None:
+        """Its answer is to end after all: from now on it has a deadline again, also for an end that
+        it does not take.
+        """
+        if self.stage is VisitorStage.FOLLOWING:
+            self._enter(VisitorStage.ANSWERED, self._reception.limits.request)
+
     def begin(self, request: web.BaseRequest) -> None:
         """A whole head is there."""
         if self.stage is VisitorStage.LEAVING:
