@@ -42,12 +42,14 @@ async def add_silence(
     """Nobody is told of what fits, for so long. A component that is not there is a slip of the pen,
     unless it says by `kind` that it is of a brake: that one may have the name of a group.
     """
+    if not matchers:
+        raise UsageError("a silence needs matchers", "say what it is about: component=bus")
     for label in matchers:
         if label not in LABELS:
             raise UsageError(*unknown_message("label", label, LABELS))
     if "kind" not in matchers:
         _refuse_unknown(store, matchers.get("component", ()))
-    name = f"s-{utcnow():%Y%m%dT%H%M%S.%f}"[:20]
+    name = f"s-{utcnow():%Y%m%dT%H%M%S.%f}"  # whole: two people may order in one hundredth
     shown = ", ".join(f"{label}={'|'.join(each)}" for label, each in matchers.items())
     store.add_audit(utcnow(), by, "silence", shown, reason)
     payload = {
@@ -76,7 +78,7 @@ async def add_window(
     it is a slip of the pen.
     """
     _refuse_unknown(store, components)
-    name = name or f"m-{utcnow():%Y%m%dT%H%M%S}"
+    name = name or f"m-{utcnow():%Y%m%dT%H%M%S.%f}"
     shown = " ".join(components)
     store.add_audit(utcnow(), by, "maintenance", shown, reason)
     payload = {

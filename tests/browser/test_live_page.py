@@ -216,6 +216,17 @@ async def test_a_cut_stream_loses_nothing(page: Page, daemon: Daemon) -> None:
     assert await page.evaluate("fetched") == 0
 
 
+async def test_on_paper_every_age_is_that_of_now(page: Page, daemon: Daemon) -> None:
+    """A row that was out of view did not grow older; before it is printed it does."""
+    await page.show(1000, 200)
+    await follow(page, daemon)
+    told = "document.querySelector('#checks tr:last-child [data-t]').textContent"
+    await page.evaluate("clockOffset += 3600000; tick()")
+    assert await page.evaluate(told) == "0 s"
+    await page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert (await page.evaluate(told)).startswith("1 h")
+
+
 async def test_without_a_stream_the_page_asks(page: Page, daemon: Daemon) -> None:
     """Where too many are open, or a proxy lets no stream through, it is fetched now and then."""
     await page.send("Network.enable")
