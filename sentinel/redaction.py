@@ -31,6 +31,8 @@ _GLUED = r"[a-z0-9]{1,20}(?:password|passwd|passphrase|secret|token)|(?:db|pg|sm
 _TELLING_NAME = re.compile(rf"(?i)(?<![a-z])(?:{_TELLING}|{_GLUED}|sig|auth|cookie)s?(?![a-z])")
 _NAMES = ("password", "passwd", "secret", "token", "authorization", "cookie", "api_key", "api-key")
 _WORD = r"[^\s'\",}&;<>]+"
+_BRACKET = r"(?![\[{]+(?:['\"\s\]}]|\Z))"
+"""Not the bracket of a list or an object: without it a document can't be read any more."""
 _SHAPES = (
     (
         ("://",),
@@ -64,7 +66,10 @@ _SHAPES = (
     ),
     (
         ("=", ":"),
-        re.compile(rf"(?i)\b((?:\w+[_-])?(?:{_TELLING}|{_GLUED})['\"]?\s*[=:]\s*['\"]?){_WORD}"),
+        re.compile(
+            rf"(?i)\b((?:\w+[_-])?(?:{_TELLING}|{_GLUED})['\"]?\s*[=:]\s*['\"]?)"
+            rf"{_BRACKET}{_WORD}"
+        ),
         r"\1***",
     ),
     (

@@ -71,14 +71,14 @@ class CheckReader:
 
     def _find_kind(self, place: Place, name: Any) -> Kind | None:
         kind = self.kinds.get(name) if isinstance(name, str) else None
-        moved = [
-            each for each in self.kinds.values() if kind is None and str(name) in each.formerly
-        ]
+        if kind is not None or name is None:
+            return kind
+        moved = [each for each in self.kinds.values() if str(name) in each.formerly]
         if moved:
             place.note(f"the kind {name} is now {moved[0].name}", moved[0].formerly[str(name)])
-        elif kind is None and name is not None:
+        else:
             place.note(*unknown_message("kind", str(name), self.kinds, "`sentinel kinds`"))
-        return kind
+        return None
 
     def _check_names(self, place: Place, raw: dict[str, Any]) -> bool:
         """The name is new and free, and the component exists; said even when other keys of the

@@ -36,9 +36,10 @@ log = structlog.get_logger()
 
 LOOK_AFTER = STARTED_AFTER + 0.05
 """Seconds after a start: then its checks can tell."""
-REST = 9.0
+REST, LONGEST_REST = 9.0, 0.25
 """Times as long as it took to consider, nothing is considered again because of a result: so it takes
-a tenth of the time at most, however many results come.
+a tenth of the time at most, however many results come. A disk that kept it waiting is not waited for
+any longer than this many seconds.
 """
 
 
@@ -308,7 +309,7 @@ class Remediator:
         except Exception as error:  # noqa: BLE001 - the result that it came with is none the worse
             self._swallow("consider_raised", error)
         ended = self.monotonic()
-        self._rests_until = ended + REST * (ended - begun)
+        self._rests_until = ended + min(REST * (ended - begun), LONGEST_REST)
 
     def consider(self) -> None:
         """Look at every component: verify attempts, decide anew, act when nothing objects."""

@@ -65,8 +65,14 @@ class TenantHttpOptions(Options):
     """Options of `tenant_http`."""
 
     resource: str | None = Field(None, description="HTTP resource to ask")
-    tenant_a: CanaryTenant = Field(description="tenant A, who asks")
-    tenant_b: CanaryTenant = Field(description="tenant B, whose rows A must never be shown")
+    tenant_a: CanaryTenant = Field(
+        description="tenant A, who asks",
+        examples=[{"headers": {"Authorization": "Bearer of-a"}, "marker": "marker-of-a"}],
+    )
+    tenant_b: CanaryTenant = Field(
+        description="tenant B, whose rows A must never be shown",
+        examples=[{"headers": {"Authorization": "Bearer of-b"}, "marker": "marker-of-b"}],
+    )
     requests: list[str] = Field(
         [],
         max_length=20,

@@ -193,9 +193,7 @@ class Visitor(web.RequestHandler):
         return True
 
     def end_following(self) -> None:
-        """Its answer is to end after all: from now on it has a deadline again, also for an end that
-        it does not take.
-        """
+        """Nothing more is to be told: what is still on its way has the time of any answer."""
         if self.stage is VisitorStage.FOLLOWING:
             self._enter(VisitorStage.ANSWERED, self._reception.limits.request)
 

@@ -183,7 +183,10 @@ def _programs(seen: Seen) -> str:
     return "\n".join(lines)
 
 
-_API = ("/api/v1/status", "/api/v1/faults", "/api/v1/incidents")
+_PAGES = (
+    "/", "/faults", "/checks", "/components", "/incidents", "/objectives", "/maintenance", "/housekeeping", "/audit",
+)  # fmt: skip
+_API = ("/api/v1/status", "/api/v1/faults", *(f"/api/v1{path}" for path in _PAGES[2:]))
 
 
 def _incidents(running: Running) -> list[str]:
@@ -192,6 +195,17 @@ def _incidents(running: Running) -> list[str]:
     found = re.findall(r'"id": "([^"]+)"', json.dumps(document))
     assert found
     return [f"{folder}/{name}" for name in found for folder in ("/incident", "/api/v1/incidents")]
+
+
+def _views(running: Running) -> list[str]:
+    """The page and the document of each check and component: there must be some."""
+    status = json.loads(running.get("/api/v1/status"))
+    return [
+        f"{folder}/{each['name']}"
+        for part in ("checks", "components")
+        for each in status[part]
+        for folder in (f"/{part[:-1]}", f"/api/v1/{part}")
+    ]
 
 
 _COMMANDS = (
@@ -239,7 +253,7 @@ def test_no_canary_is_shown_anywhere(
             running.until(name, lambda check: check["runs"] > 2)
         running.until("bus", lambda _check: "apprise" in _Echo.heard)
         shown = {
-            "page": "".join(map(running.get, ("/", "/faults", *_incidents(running)))),
+            "page": "".join(map(running.get, (*_PAGES, *_incidents(running), *_views(running)))),
             "api": "".join(map(running.get, _API)),
             "metrics": running.get("/metrics"),
             "commands": _say(running, watch),

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import cast
 
+from sentinel.core.access import AccessRules, AccessScope
 from sentinel.core.fault import Status
 from sentinel.core.model import Incident, IncidentState
+from sentinel.core.order import Answer
 from sentinel.engine.hub import Hub
 from sentinel.store import Changes, CheckView, ComponentView
 from sentinel.store.sqlite import SqliteStore
 from sentinel.web import page as web_page
 from sentinel.web.app import make_app
+from sentinel.web.desk import Desk
 from sentinel.web.door import Door
 from sentinel.web.guard import listen_hosts
 from sentinel.web.site import SITE, Site
@@ -26,7 +31,8 @@ class Daemon:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.store, self.hub = store, Hub()
+        self.store, self.hub, self.scope = store, Hub(), AccessScope.READ
+        self.notes: list[tuple[str, str]] = []
         self.site: Site
         self._page: web_page.OpenPage | None = None
 
@@ -47,6 +53,8 @@ class Daemon:
             lambda: (True, ""),
             lambda: listen_hosts("127.0.0.1", self.port),
             feed=self.hub,
+            desk=cast(Desk, self),
+            rules=lambda: AccessRules(loopback=self.scope),
         )
         self.site = app[SITE]
         bound = socket.create_server(("127.0.0.1", self.port))
@@ -73,6 +81,19 @@ class Daemon:
                 Incident(f"I-{name}", name, now, IncidentState.OPEN, Status(status), incident)
             ]
         self.tell(changes)
+
+    async def acknowledge(self, incident: str, by: str, reason: str) -> Answer:
+        """Somebody sees to an incident."""
+        found = self.store.incident(incident)
+        assert found is not None
+        now = datetime.now(UTC)
+        self.tell(Changes(incidents=[replace(found, acknowledged=now, acknowledged_by=by)]))
+        return Answer.done(f"acknowledged: {reason}")
+
+    async def note(self, incident: str, _by: str, text: str) -> Answer:
+        """What somebody did."""
+        self.notes.append((incident, text))
+        return Answer.done("noted")
 
     def tell(self, changes: Changes) -> None:
         """The engine changes something."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from sentinel.core.access import AccessScope
 from sentinel.core.fault import Status
 from sentinel.core.model import Incident, IncidentState
 from sentinel.store import Changes, Gap
@@ -175,6 +176,34 @@ async def test_only_changes_are_said(page: Page, daemon: Daemon) -> None:
     assert await page.evaluate(said) == "part-1 is down: part-1 does not answer"
 
 
+async def test_who_may_acknowledges_on_the_page(page: Page, daemon: Daemon) -> None:
+    """The form is there for them alone; what they do is seen at once, and what they type stays
+    until it is sent.
+    """
+    daemon.store.commit(Changes(incidents=[incident("part-0")]))
+    await follow(page, daemon)
+    shown = "document.querySelector('.act').checkVisibility()"
+    assert await page.evaluate(shown) is False
+    daemon.scope = AccessScope.ACK
+    await follow(page, daemon)
+    assert await page.evaluate(shown) is True
+    await page.evaluate("""
+      document.querySelector('.act').open = true;
+      document.querySelector('.act input[name=text]').value = 'I restart it';
+      document.querySelector('.act button[formaction]').click();
+    """)
+    await page.wait_for("document.querySelector('#incidents').innerText.includes('sees to it')")
+    await page.wait_for("document.querySelector('output').textContent.includes('I restart it')")
+    assert await page.evaluate("document.querySelector('.act button[formaction]')") is None
+    await page.evaluate("""
+      document.querySelector('.act input[name=text]').value = 'it was the disk';
+      document.querySelector('.act button').click();
+    """)
+    await page.wait_for("document.querySelector('output').textContent.includes('noted')")
+    assert daemon.notes == [("I-part-0", "it was the disk")]
+    assert page.problems == []
+
+
 async def test_a_cut_stream_loses_nothing(page: Page, daemon: Daemon) -> None:
     """It is asked for again with what was seen last, and the page is not."""
     await follow(page, daemon)
@@ -185,6 +214,17 @@ async def test_a_cut_stream_loses_nothing(page: Page, daemon: Daemon) -> None:
     await page.wait_for("document.body.innerText.includes('while nobody heard')")
     await page.wait_for(LIVE)
     assert await page.evaluate("fetched") == 0
+
+
+async def test_on_paper_every_age_is_that_of_now(page: Page, daemon: Daemon) -> None:
+    """A row that was out of view did not grow older; before it is printed it does."""
+    await page.show(1000, 200)
+    await follow(page, daemon)
+    told = "document.querySelector('#checks tr:last-child [data-t]').textContent"
+    await page.evaluate("clockOffset += 3600000; tick()")
+    assert await page.evaluate(told) == "0 s"
+    await page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert (await page.evaluate(told)).startswith("1 h")
 
 
 async def test_without_a_stream_the_page_asks(page: Page, daemon: Daemon) -> None:

@@ -43,7 +43,9 @@ async def test_page_is_live(page: Page, daemon: Daemon) -> None:
     """
     daemon.show("orchestrator", "up")
     await page.open(daemon.url)
-    await page.wait_for(f"{TEXT}.includes('orchestrator') && {TEXT}.includes('Nothing is wrong')")
+    await page.wait_for(
+        f"{TEXT}.includes('orchestrator') && {TEXT}.includes('Nothing is wrong now')"
+    )
     await page.evaluate("window.witness = 'not reloaded'")
 
     daemon.show("orchestrator", "down", incident="p99 of assignment is 850 ms")

@@ -24,7 +24,7 @@ import pytest
 
 SOON = 1.0
 """Seconds of the processor that sentinel may use before a word takes effect."""
-PATIENCE = 60.0
+PATIENCE = 300.0
 _TICK = os.sysconf("SC_CLK_TCK")
 PLATFORM = """
 listen: 127.0.0.1:{port}
@@ -128,12 +128,15 @@ class Crowd:
         return (int(fields[11]) + int(fields[12])) / _TICK
 
     @contextmanager
-    def soon(self, what: str) -> Iterator[None]:
-        """What happens within costs less than a second of the processor."""
+    def soon(self, what: str, looking: float = 0.0) -> Iterator[None]:
+        """What happens within costs less than a second of the processor, beside what it costs to
+        look for it.
+        """
         before, begin = self.used(), time.monotonic()
         yield
         spent, passed = self.used() - before, time.monotonic() - begin
-        assert min(spent, passed) <= SOON, f"{what}: {spent:.2f} s of CPU, {passed:.2f} s"
+        text = f"{what}: {spent:.2f} s of CPU, {passed:.2f} s, {looking:.2f} to look"
+        assert min(spent, passed) <= SOON + looking, text
 
     def tell(self, word: signal.Signals, what: str, true: Callable[[], bool]) -> None:
         """A signal takes effect soon."""
@@ -226,7 +229,9 @@ def live(one: Crowd, times: int) -> None:
 @contextmanager
 def self_shown(one: Crowd) -> Iterator[None]:
     """The file HALT is seen soon after it was made."""
-    with one.soon("HALT"):
+    before = one.used()
+    one.figures()  # of ten thousand checks it takes most of a second, and a page serves for one
+    with one.soon("HALT", 3 * (one.used() - before)):
         yield
         one.wait(lambda: one.figures().get(HALTED) == 1)
 

@@ -167,6 +167,11 @@ END $$;
 FILLED = (
     (r"ALTER DATABASE (?:name|\{quote\}|\"app\")", "ALTER DATABASE said"),
     (r"DATABASE CONCURRENTLY (?:\{quote\}|\"app\")", "DATABASE CONCURRENTLY said"),
+    (r"GRANT \{quote\} TO \{quote\}\{how\}", "GRANT said_app TO said_role WITH INHERIT FALSE, SET TRUE"),
+    (r"ALTER ROLE \{name\} NO\{what\}", "ALTER ROLE said_role NOBYPASSRLS"),
+    (r"(TABLE|ON) \{quoted\}", r"\1 said.things"),
+    (r"COLUMN \{column\}", "COLUMN created_at"),
+    (r"\(\{own\}\)", "(created_at)"),
     (r"ALTER ROLE \w+|ALTER ROLE \{quote_name\}", "ALTER ROLE said_role"),
     (r"GRANT (?:app_user|\{role\}) TO \w+", "GRANT said_app TO said_role"),
     (r"TO (?:sentinel|NAME|\{quote\}|\{replace\}|\{quote_name\})(?=[; ]|$)", "TO said_role"),
@@ -279,6 +284,7 @@ checks:
     created_at: made at
     worker: worker
     tenant: tenant
+  - {{name: owners, kind: tenant_rows, component: work, column: tenant, tables: [Flows]}}
 """
 """Names that a check takes: another schema, capitals, quotes, dots, what is inside of JSON."""
 TOLD = {"process": "17", "pid": "17"}
@@ -303,7 +309,9 @@ def plan_statements(configuration: Configuration) -> Iterator[tuple[str, str, st
         for fault in faults.values():
             told = {name: TOLD.get(name, name) for name in fault.parameters}
             table = getattr(check.options, "table", None) if check is not None else None
-            if "table" in told and not kind.startswith("tenant_"):
+            if kind == "tenant_rows" and check is not None:
+                table = check.options.tables[0]  # which its faults name
+            if "table" in told and kind not in {"tenant_probe", "tenant_audit"}:
                 told["table"] = table or ""
             found = Incident(
                 "I",

@@ -112,6 +112,7 @@ def test_base64_is_hidden_as_a_whole():
         ("Set-Cookie: a=b; c=d", "Set-Cookie: ***"),
         ("run --api-key abc --name n", "run --api-key *** --name n"),
         ("run SHOP_TOKEN=abc x", "run SHOP_TOKEN=*** x"),
+        ('{"pass":{"token":"{abc"}}', '{"pass":{"token":"***"}}'),
     ],
 )
 def test_what_nobody_told_us_is_hidden_by_its_company(text, clean):
@@ -128,6 +129,7 @@ def test_what_nobody_told_us_is_hidden_by_its_company(text, clean):
         "the token was refused",
         "- token - words",
         "started http://127.0.0.1:9131/ with 5 checks",
+        '{"pass":{"no_token":["/api/tasks"],"token":[]},"secret": {}}',
     ],
 )
 def test_plain_words_stay(text):

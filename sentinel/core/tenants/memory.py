@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sentinel.core.model import AuditNote, Measurement, Row, Sli, Term
-from sentinel.core.tenants.trial import ACTION, LEAK, PASS, RESULTS, Trial, TrialLedger
+from sentinel.core.tenants.trial import ACTION, LEAK, PASS, RESULTS, Trial, TrialLedger, name_result
 
 _PASSED, _LEAKED = Term("probes_total", {"result": PASS}), Term("probes_total", {"result": LEAK})
 LEAKED = (_LEAKED,)
@@ -32,7 +32,7 @@ class TrialMemory:
     def __init__(self, probes: Sequence[str], document: Any = None) -> None:
         given: Mapping[str, Any] = document if isinstance(document, Mapping) else {}
         self.totals = {f"{probe} {result}": 0 for probe in probes for result in RESULTS}
-        known = given.get("totals") or {}
+        known = given.get("totals", given)  # tenant_isolation had nothing but these
         self.totals |= {name: n for name, n in known.items() if name in self.totals}
         self.ledger = TrialLedger.load(given.get("ledger"))
 
@@ -59,6 +59,6 @@ class TrialMemory:
 def name_results(trials: Sequence[Trial]) -> dict[str, list[str]]:
     """Which tries had which result, some of each, for evidence."""
     return {
-        result: [f"{t.way} {t.place}" for t in trials if t.result == result][:50]
+        name_result(result): [f"{t.way} {t.place}" for t in trials if t.result == result][:50]
         for result in RESULTS
     }

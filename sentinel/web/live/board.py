@@ -16,7 +16,7 @@ from sentinel.core.fault import StandingFault, Status, worst
 from sentinel.core.foreign.visible import make_visible
 from sentinel.core.model import Incident, IncidentState
 from sentinel.store import Changes, CheckView, ComponentView, Reader
-from sentinel.web.live.card import CardSources, IncidentCard, make_cards
+from sentinel.web.live.card import CardCount, CardSources, IncidentCard, make_cards
 from sentinel.web.live.frame import PageFrame, PageNotices, concerns_frame, read_frame
 from sentinel.web.live.graph import draw_graph
 from sentinel.web.live.line import (
@@ -83,15 +83,6 @@ class Overview:
     status: str
     components: StatusTally
     checks: StatusTally
-
-
-@dataclass(frozen=True, slots=True)
-class CardCount:
-    """Open incidents: causes, those that are only their effects, causes without a card."""
-
-    causes: int
-    effects: int
-    cut: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,18 +270,18 @@ class LiveBoard:
             self.book.keep_only(home, {f"{prefix}:{lines[name].name}" for name in shown})
 
     def _renew_cards(self) -> None:
-        cards, cut = self._make_cards()
+        cards, count = self._make_cards()
         for card in cards:
             self.book.put("incidents", f"incident:{card.id}", card)
         self.book.keep_only("incidents", {f"incident:{card.id}" for card in cards})
         self.book.put("", "overview", self._overview())
-        self.book.put("", "incident-count", self._count_cards(cards, cut))
+        self.book.put("", "incident-count", count)
         self.book.put("", "notices", self.frame.notices)
         self.book.put("", "objectives", self.frame.objectives)
         self.book.put("", "channels", self.frame.channels)
         self.book.put("", "graph", draw_graph(self.components.values()))
 
-    def _make_cards(self) -> tuple[list[IncidentCard], int]:
+    def _make_cards(self) -> tuple[list[IncidentCard], CardCount]:
         return make_cards(
             CardSources(
                 self.incidents,
@@ -305,10 +296,6 @@ class LiveBoard:
     def _book_of(self, check: str) -> str:
         line = self.checks.get(check)
         return line.runbook if line is not None else ""
-
-    def _count_cards(self, cards: Sequence[IncidentCard], cut: int) -> CardCount:
-        causes = len(cards) + cut
-        return CardCount(causes, len(self.incidents) - causes, cut)
 
     def _overview(self) -> Overview:
         words = Counter(line.status for line in self.components.values())

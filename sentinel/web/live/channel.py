@@ -11,7 +11,7 @@ import asyncio
 import json
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -40,8 +40,10 @@ LINGER = 15.0
 """Seconds for which is heard what changes when nobody looks any more, or not yet."""
 SLICE = 24
 """Pieces that are rendered before others have their turn."""
-MAX_HEARD = 5_000
-"""Words that may wait for the board while it is being read; then it is read again."""
+MAX_HEARD = 20_000
+"""Words that may wait for the next round, while nobody looks a quarter of them; then the board is
+read again.
+"""
 SAID = 8
 """Sentences in one message; of more their number is said."""
 
@@ -159,12 +161,13 @@ class LiveChannel:
     # -- what is told -----------------------------------------------------------------------------
 
     def _hear(self, make: Callable[[], Changes] | None, patient: bool) -> None:
-        if make is None or len(self._heard) >= MAX_HEARD:
+        most = MAX_HEARD if self._followers else MAX_HEARD // 4
+        if make is None or len(self._heard) >= most:
             self._is_anew = True
             self._heard.clear()
         elif not self._is_anew:
             self._heard.append(make)
-        if self._is_anew or not patient:
+        if self._is_anew or not patient or len(self._heard) > most // 4:
             self._wake.set()
 
     def _take_heard(self, kept: _Kept) -> None:
@@ -239,7 +242,7 @@ class LiveChannel:
 
     # -- who follows ------------------------------------------------------------------------------
 
-    async def follow(self, mark: str) -> AsyncIterator[bytes]:
+    async def follow(self, mark: str) -> AsyncGenerator[bytes, None]:
         """Everything that is different since a mark, until it can't be told as a difference any
         more. However slowly it is taken, nothing piles up: who comes back is told what is now.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from contextlib import aclosing, suppress
 
 from aiohttp import web
 
@@ -55,11 +56,9 @@ async def follow_status(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
     mark = request.headers.get("Last-Event-ID") or request.query.get("after", "")
-    try:
+    with suppress(TimeoutError, ConnectionError):  # it comes again with what it has seen
         async with asyncio.timeout(LASTS):
             await _tell(request, response, mark)
-    except (TimeoutError, ConnectionError):
-        pass  # it comes again with what it has seen
     if isinstance(visitor, Visitor):
         visitor.end_following()
     return response
@@ -71,18 +70,26 @@ async def _tell(request: web.Request, response: web.StreamResponse, mark: str) -
     """
     loop, keeper = asyncio.get_running_loop(), request.app[KEEPER]
     looked = loop.time()
-    async for message in request.app[SITE].live.follow(mark):
-        if loop.time() - looked >= LOOK_AGAIN:
-            looked = loop.time()
-            if not await keeper.still_may(request, AccessScope.READ):
+    async with aclosing(request.app[SITE].live.follow(mark)) as messages:
+        async for message in messages:
+            if loop.time() - looked >= LOOK_AGAIN:
+                looked = loop.time()
+                if not await keeper.still_may(request, AccessScope.READ):
+                    return
+            if not await _send(response, message):
                 return
-        await _send(response, message)
 
 
-async def _send(response: web.StreamResponse, message: bytes) -> None:
-    """It waits until what was sent before is on its way: nothing piles up for who is slow."""
-    async with asyncio.timeout(TAKEN_WITHIN):
-        await response.write(message)
+async def _send(response: web.StreamResponse, message: bytes) -> bool:
+    """It waits until what was sent before is on its way: nothing piles up for who is slow. False when
+    that takes too long.
+    """
+    try:
+        async with asyncio.timeout(TAKEN_WITHIN):
+            await response.write(message)
+    except TimeoutError:
+        return False
+    return True
 
 
 async def end_streams(app: web.Application) -> None:

@@ -161,6 +161,9 @@ function tick() {
   showFreshness();
 }
 
+// On paper everything is in view.
+addEventListener("beforeprint", () => tell(live));
+
 // -- what is said ---------------------------------------------------------------------------------
 
 function say(text) {
@@ -249,7 +252,7 @@ function follow() {
 async function askAnew() {
   try {
     const answer = await fetch("/", { cache: "no-store", signal: AbortSignal.timeout(9000) });
-    if (!answer.ok) throw new Error("HTTP " + answer.status);
+    if (!answer.ok) throw new Error(answer.status === 401 ? "sign in again" : "HTTP " + answer.status);
     const wanted = parse(await answer.text()).querySelector("#live");
     if (!wanted) throw new Error("another page came");
     mark = waitingMark = wanted.dataset.mark;
@@ -305,6 +308,7 @@ document.addEventListener("click", (event) => {
   if (button) copy(button);
 });
 document.addEventListener("submit", (event) => {
+  if (!event.target.closest(".act")) return;
   event.preventDefault();
   act(event.target, event.submitter?.getAttribute("formaction") ?? event.target.getAttribute("action"));
 });

@@ -42,7 +42,7 @@ _SAID = {
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class UptimeWindow:
     """So far back, in so many bars of one `step`."""
 
     name: str
@@ -55,10 +55,10 @@ class Window:
 WINDOWS = {
     each.name: each
     for each in (
-        Window("24h", DAY, HOUR, "hour"),
-        Window("7d", 7 * DAY, 6 * HOUR, "six hours"),
-        Window("30d", 30 * DAY, DAY, "day"),
-        Window("90d", 90 * DAY, DAY, "day"),
+        UptimeWindow("24h", DAY, HOUR, "hour"),
+        UptimeWindow("7d", 7 * DAY, 6 * HOUR, "six hours"),
+        UptimeWindow("30d", 30 * DAY, DAY, "day"),
+        UptimeWindow("90d", 90 * DAY, DAY, "day"),
     )
 }
 WORDS = ("window", "bar")
@@ -77,7 +77,7 @@ class Whose:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class StatusPast:
     """What is known of the past of one check or component, oldest first."""
 
     whose: Whose
@@ -135,14 +135,14 @@ def read_history(
     }
 
 
-def _read_past(store: Reader, whose: Whose, now: datetime, remembered: float | None) -> Past:
+def _read_past(store: Reader, whose: Whose, now: datetime, remembered: float | None) -> StatusPast:
     period = Period(now - 90 * DAY - DAY, now)
     found = store.transitions(since=period.began, subject=whose.name, limit=MAX_CHANGES)
     gaps = list_gaps(store, period, now, remembered, limit=MAX_GAPS)
     if len(found) == MAX_CHANGES:
         gaps.append(Gap(period.began, found[0].at, "there were more changes than are shown here"))
     changes = [each for each in found if each.scope == whose.scope]
-    return Past(
+    return StatusPast(
         whose,
         changes,
         [each.at for each in changes],
@@ -151,7 +151,7 @@ def _read_past(store: Reader, whose: Whose, now: datetime, remembered: float | N
     )
 
 
-def _describe_window(past: Past, window: Window, now: datetime) -> Document:
+def _describe_window(past: StatusPast, window: UptimeWindow, now: datetime) -> Document:
     uptime = past.measure(Period(now - window.length, now))
     return {"name": window.name, **_describe_uptime(uptime)}
 
@@ -175,7 +175,7 @@ def _say(seconds: Mapping[str, float]) -> str:
     return ", ".join(told) or "no time has passed"
 
 
-def _list_bars(past: Past, window: Window, now: datetime) -> Iterator[Document]:
+def _list_bars(past: StatusPast, window: UptimeWindow, now: datetime) -> Iterator[Document]:
     """Whole hours or days of UTC; the last bar is not over."""
     step = window.step.total_seconds()
     last = datetime.fromtimestamp(now.timestamp() // step * step, UTC)
@@ -192,7 +192,7 @@ def _list_bars(past: Past, window: Window, now: datetime) -> Iterator[Document]:
         }
 
 
-def _name_bar(began: datetime, window: Window) -> str:
+def _name_bar(began: datetime, window: UptimeWindow) -> str:
     return f"{began:%d %b %Y}" if window.step == DAY else f"{began:%d %b %H:%M} UTC"
 
 
@@ -213,7 +213,7 @@ def _describe_change(change: Transition) -> Document:
     }
 
 
-def _describe_unseen(past: Past, period: Period) -> list[Document]:
+def _describe_unseen(past: StatusPast, period: Period) -> list[Document]:
     """Why nobody saw the platform within a period: the reasons, each with how long."""
     lasted: dict[str, float] = {}
     for gap in past.gaps:

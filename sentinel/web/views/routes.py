@@ -19,49 +19,52 @@ from sentinel.web.views.bar import draw_bar
 from sentinel.web.views.books import list_books, show_book
 from sentinel.web.views.feed import write_feed
 from sentinel.web.views.paper import render_markdown
-from sentinel.web.views.serve import Serve, View, ViewReader, make_ask
+from sentinel.web.views.serve import PageView, Serve, ViewReader, make_ask
 
 V1 = "/api/v1"
 VIEWS = (
-    View("/checks", f"{V1}/checks", "checks.html.j2", checks.list_checks, checks.LIST_WORDS),
-    View(
+    PageView("/checks", f"{V1}/checks", "checks.html.j2", checks.list_checks, checks.LIST_WORDS),
+    PageView(
         "/check/{name}", f"{V1}/checks/{{name}}", "check.html.j2",
         checks.show_check, checks.SHOW_WORDS,
     ),
-    View("/components", f"{V1}/components", "components.html.j2", components.list_components, components.LIST_WORDS),
-    View(
+    PageView(
+        "/components", f"{V1}/components", "components.html.j2",
+        components.list_components, components.LIST_WORDS,
+    ),
+    PageView(
         "/component/{name}", f"{V1}/components/{{name}}", "component.html.j2",
         components.show_component, components.SHOW_WORDS,
     ),
-    View(
+    PageView(
         "/incidents", f"{V1}/incidents", "incidents.html.j2",
         incidents.list_incidents, incidents.LIST_WORDS, "incidents",
     ),
-    View(
+    PageView(
         "/incident/{id}", f"{V1}/incidents/{{id}}", "incident.html.j2",
         incidents.show_incident,
     ),
-    View(
+    PageView(
         "/objectives", f"{V1}/objectives", "objectives.html.j2",
         records.read_objectives, part="objectives",
     ),
-    View(
+    PageView(
         "/agents", f"{V1}/agents", "subjects.html.j2",
         subjects.list_subjects(subjects.AGENTS), subjects.LIST_WORDS,
     ),
-    View(
+    PageView(
         "/flows", f"{V1}/flows", "subjects.html.j2",
         subjects.list_subjects(subjects.FLOWS), subjects.LIST_WORDS,
     ),
-    View(
+    PageView(
         "/tenants", f"{V1}/tenants", "subjects.html.j2",
         subjects.list_subjects(subjects.TENANTS), subjects.LIST_WORDS,
     ),
-    View("/maintenance", f"{V1}/maintenance", "maintenance.html.j2", records.read_upkeep),
-    View("/housekeeping", f"{V1}/housekeeping", "housekeeping.html.j2", records.read_chores),
-    View("/audit", f"{V1}/audit", "audit.html.j2", records.read_audit, records.AUDIT_WORDS),
-    View("/runbooks/", f"{V1}/runbooks", "runbooks.html.j2", list_books),
-    View(
+    PageView("/maintenance", f"{V1}/maintenance", "maintenance.html.j2", records.read_upkeep),
+    PageView("/housekeeping", f"{V1}/housekeeping", "housekeeping.html.j2", records.read_chores),
+    PageView("/audit", f"{V1}/audit", "audit.html.j2", records.read_audit, records.AUDIT_WORDS),
+    PageView("/runbooks/", f"{V1}/runbooks", "runbooks.html.j2", list_books),
+    PageView(
         "/runbooks/{name}", f"{V1}/runbooks/{{name}}", "runbook.html.j2", show_book,
         ("incident",),
     ),

@@ -24,7 +24,7 @@ MAX_WORDS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class PageView:
     """One page and its JSON. `words` are what its query may have; `part` is the key of the document
     that the JSON consists of, "" for all of it.
     """

@@ -25,6 +25,8 @@ from sentinel.core.model import (
     Row,
     Threshold,
 )
+from sentinel.engine import incidents as incidents_module
+from sentinel.engine import views as views_module
 from sentinel.engine.assembly import Surroundings, make_engine
 from sentinel.engine.automation import Restraint
 from sentinel.engine.faults import MAX_NAME, MAX_TEXT
@@ -754,3 +756,39 @@ async def test_a_fault_of_the_target_itself_is_over_when_it_is_another(world):
     await world.see("bus", DEGRADED, faults=(Fault("slow", {}, DEGRADED, "slow"),))
     await world.see("bus", DOWN, faults=(Fault("unreachable", {}, DOWN, "bus: refused"),))
     assert [each.fault.key for each in world.store.faults()] == ["unreachable"]
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        test_the_root_cause_blocks_and_only_it_is_told,
+        test_the_root_cause_is_found_late_and_goes_away,
+        test_nobody_is_told_of_an_effect,
+        test_people_are_told_once_the_dependencies_are_known_to_be_healthy,
+        test_what_stays_bad_without_its_cause_is_told,
+    ],
+)
+async def test_of_very_many_the_same_is_told(world, monkeypatch, story):
+    """Where very many incidents are open, each hears of what it needs at once all the same."""
+    monkeypatch.setattr(incidents_module, "MANY", 0)
+    monkeypatch.setattr(views_module, "MANY", 0)
+    await story(world)
+
+
+async def test_very_many_incidents_are_not_walked_at_each_turn(world, monkeypatch):
+    """A turn that changes nothing looks at others four times a second; one that does, at those that
+    need its component.
+    """
+    monkeypatch.setattr(incidents_module, "MANY", 0)
+    await world.see("api", Status.DOWN)
+    await world.see("orchestrator", Status.DOWN)
+    incidents, now = world.engine.incidents, world.clock.utcnow()
+    for each in world.picture.incidents.values():
+        world.picture.keep_incident(replace(each, announced=False))
+    later = now + timedelta(seconds=0.3)
+    assert set(incidents._find_moved("bus", later, changed=False)) == {"api", "orchestrator"}
+    soon = later + timedelta(seconds=0.1)
+    assert incidents._find_moved("bus", soon, changed=False) == []
+    assert set(incidents._find_moved("bus", soon, changed=True)) == {"api", "orchestrator"}
+    assert incidents._find_moved("orchestrator", soon, changed=True) == ["api"]
+    assert incidents._find_moved("api", soon, changed=True) == []

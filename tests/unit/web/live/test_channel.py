@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def mark_of(message: bytes) -> str:
     return message.decode().splitlines()[0].removeprefix("id: ")
 
 
-async def soon(following: AsyncIterator[bytes]) -> bytes:
+async def soon(following: AsyncGenerator[bytes, None]) -> bytes:
     """The next message that changes something."""
     async with asyncio.timeout(20):
         while "put" not in parse(message := await anext(following)) and message != RESET:
@@ -94,7 +94,7 @@ async def test_what_is_told_is_sent_before_any_disk_has_it(desk: Desk) -> None:
     desk.hub.tell(lambda: Changes(incidents=[incident("bus")]))
     told = parse(await soon(following))
     assert told["say"] == ["bus is down: bus does not answer"]
-    await following.aclose()  # type: ignore[attr-defined]
+    await following.aclose()
 
 
 async def test_between_page_and_stream_nothing_is_lost(desk: Desk) -> None:
@@ -105,7 +105,7 @@ async def test_between_page_and_stream_nothing_is_lost(desk: Desk) -> None:
     assert parse(await soon(following))["put"] == [
         ["checks", "check:bus/0", "check:bus/0 meanwhile"]
     ]
-    await following.aclose()  # type: ignore[attr-defined]
+    await following.aclose()
 
 
 async def test_while_the_board_is_read_nothing_is_lost(
@@ -127,7 +127,7 @@ async def test_while_the_board_is_read_nothing_is_lost(
         assert parse(await soon(following))["put"] == [
             ["checks", "check:bus/0", "check:bus/0 newer"]
         ]
-    await following.aclose()  # type: ignore[attr-defined]
+    await following.aclose()
 
 
 async def test_a_slow_one_is_told_what_is_then(desk: Desk) -> None:
@@ -146,7 +146,7 @@ async def test_a_slow_one_is_told_what_is_then(desk: Desk) -> None:
     told = parse(await soon(slow))
     assert told["put"] == [["checks", "check:bus/0", "check:bus/0 figure 499"]]
     for each in (slow, quick):
-        await each.aclose()  # type: ignore[attr-defined]
+        await each.aclose()
 
 
 async def test_many_share_one_rendering(desk: Desk) -> None:
@@ -160,7 +160,7 @@ async def test_many_share_one_rendering(desk: Desk) -> None:
     assert len({id(message) for message in messages}) == 1
     assert desk.rendered == ["check:bus/0"]
     for each in all_of_them:
-        await each.aclose()  # type: ignore[attr-defined]
+        await each.aclose()
 
 
 async def test_who_comes_back_is_told_what_he_missed(desk: Desk) -> None:
@@ -172,13 +172,13 @@ async def test_who_comes_back_is_told_what_he_missed(desk: Desk) -> None:
     desk.change("one")
     seen = mark_of(await waiting)
     stays = desk.channel.follow(seen)
-    await first.aclose()  # type: ignore[attr-defined]
+    await first.aclose()
     desk.change("two", "agent/0")
     await soon(stays)
     again = desk.channel.follow(seen)
     assert parse(await soon(again))["put"] == [["checks", "check:agent/0", "check:agent/0 two"]]
     for each in (stays, again):
-        await each.aclose()  # type: ignore[attr-defined]
+        await each.aclose()
 
 
 @pytest.mark.parametrize("mark", ["", "x", "0-0", "abc-99999999999999999999", "-1", "é-²"])
@@ -224,6 +224,30 @@ async def test_too_much_is_read_again(desk: Desk, monkeypatch: pytest.MonkeyPatc
     assert {line.name: line.detail for line in page.checks}["bus/0"] == "figure 49"
 
 
+async def test_patience_has_an_end_before_memory_has(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many words that say the same are taken before their time: the board is not read again."""
+    monkeypatch.setattr(channel_of, "MAX_HEARD", 40)
+    monkeypatch.setattr(channel_of, "PATIENT", 3600.0)
+    _, mark = await desk.channel.show()
+    following = desk.channel.follow(mark)
+    waiting = asyncio.create_task(soon(following))
+    await asyncio.sleep(0)
+    desk.change("first")
+    await waiting
+    await asyncio.sleep(0.05)  # longer than two rounds are apart
+    waiting = asyncio.create_task(soon(following))
+    for n in range(5):
+        desk.change(f"figure {n}", patient=True)
+        await asyncio.sleep(0.02)
+    assert not waiting.done()
+    for n in range(5, 15):
+        desk.change(f"figure {n}", patient=True)
+    assert parse(await waiting)["put"][0][1] == "check:bus/0"
+    await following.aclose()
+
+
 async def test_a_silence_is_seen_and_its_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The word of the store is asked for when somebody has changed it, and when its time is up."""
     monkeypatch.setattr(channel_of, "PATIENT", 0.01)
@@ -245,7 +269,7 @@ async def test_a_silence_is_seen_and_its_end(desk: Desk, monkeypatch: pytest.Mon
     await soon(following)
     page, _ = await desk.channel.show()
     assert (page.cards[0].untold, page.notices.silences) == ((), ())
-    await following.aclose()  # type: ignore[attr-defined]
+    await following.aclose()
 
 
 async def test_silence_of_the_engine_is_no_silence_of_sentinel(
@@ -256,7 +280,7 @@ async def test_silence_of_the_engine_is_no_silence_of_sentinel(
     _, mark = await desk.channel.show()
     following = desk.channel.follow(mark)
     assert parse(await anext(following)).keys() == {"now"}
-    await following.aclose()  # type: ignore[attr-defined]
+    await following.aclose()
 
 
 async def test_without_a_feed_each_page_is_read(tmp_path: Path) -> None:
