@@ -8,15 +8,21 @@ import itertools
 import json
 import os
 import signal
-from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import Any
 
 import aiohttp
 
 from tests.conftest import require_tool
+
+
+class CommandRefused(AssertionError):
+    """What the browser said against a command."""
 
 
 class Page:
@@ -38,7 +44,8 @@ class Page:
         while True:
             message = await self._receive()
             if message.get("id") == number:
-                assert "error" not in message, message
+                if "error" in message:
+                    raise CommandRefused(message)
                 result: dict[str, Any] = message["result"]
                 return result
 
@@ -100,47 +107,62 @@ class Page:
         return base64.b64decode(found["data"])
 
     async def wait_for(self, expression: str) -> None:
-        """Wait until an expression is true."""
+        """Wait until an expression is true; a page that goes away meanwhile can't be asked."""
         async with asyncio.timeout(30):
-            while not await self.evaluate(expression):
+            while not await self._is_true(expression):
                 await asyncio.sleep(0.05)
 
+    async def _is_true(self, expression: str) -> bool:
+        with suppress(CommandRefused):
+            return bool(await self.evaluate(expression))
+        return False
 
-@asynccontextmanager
-async def open_chromium(folder: Path) -> AsyncIterator[Page]:
-    """A blank page of a Chromium with a profile of its own; its whole process group is ended
+
+@contextmanager
+def start_chromium(folder: Path) -> Iterator[str]:
+    """The address of a Chromium with a profile of its own; its whole process group is ended
     afterwards.
     """
-    chromium = await asyncio.create_subprocess_exec(
-        require_tool("chromium"),
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage",
-        "--no-first-run", "--remote-debugging-port=0", f"--user-data-dir={folder / 'profile'}", "about:blank",
-        stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, start_new_session=True,
+    profile = folder / "profile"
+    chromium = subprocess.Popen(
+        (
+            require_tool("chromium"),
+            "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage",
+            "--no-first-run", "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank",
+        ),
+        stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.ws_connect(await _address(chromium)) as devtools,
-        ):
-            made = Page(devtools)
-            target = await made.send("Target.createTarget", url="about:blank")
-            attached = await made.send(
-                "Target.attachToTarget", targetId=target["targetId"], flatten=True
-            )
-            made.session = attached["sessionId"]
-            for domain in ("Page", "Runtime", "Log"):
-                await made.send(f"{domain}.enable")
-            yield made
+        yield _address(chromium, profile / "DevToolsActivePort")
     finally:
         with suppress(ProcessLookupError):
             os.killpg(chromium.pid, signal.SIGKILL)
-        await chromium.wait()
+        chromium.wait()
 
 
-async def _address(chromium: asyncio.subprocess.Process) -> str:
-    assert chromium.stderr is not None
-    async with asyncio.timeout(60):
-        while line := (await chromium.stderr.readline()).decode(errors="replace"):
-            if "DevTools listening on " in line:
-                return line.split("DevTools listening on ")[1].strip()
-    raise AssertionError("chromium ended without listening")
+def _address(chromium: subprocess.Popen[bytes], file: Path) -> str:
+    """It writes its port and its path into a file, when it listens."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        assert chromium.poll() is None, "chromium ended without listening"
+        lines = file.read_text().split("\n") if file.exists() else []
+        if len(lines) == 2 and lines[1]:
+            return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
+        time.sleep(0.02)
+    raise AssertionError("chromium does not listen")
+
+
+@asynccontextmanager
+async def open_blank(address: str) -> AsyncIterator[Page]:
+    """A blank page of a Chromium that runs, which shares no cookie and no memory with others."""
+    async with aiohttp.ClientSession() as session, session.ws_connect(address) as devtools:
+        made = Page(devtools)
+        own = await made.send("Target.createBrowserContext", disposeOnDetach=True)
+        target = await made.send("Target.createTarget", url="about:blank", **own)
+        attached = await made.send(
+            "Target.attachToTarget", targetId=target["targetId"], flatten=True
+        )
+        made.session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            await made.send(f"{domain}.enable")
+        yield made
