@@ -6,17 +6,19 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.chromium import Page, open_blank, start_chromium
+from tests.conftest import require_tool
+from tools.screenshots.browser import Page, open_page, start_browser
 
 
 @pytest.fixture(scope="session")
 def _chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with start_chromium(tmp_path_factory.mktemp("chromium")) as address:
+    require_tool("chromium")
+    with start_browser(tmp_path_factory.mktemp("chromium")) as address:
         yield address
 
 
 @pytest.fixture
 async def page(_chromium: str) -> AsyncIterator[Page]:
     """A blank page, without the cookies of others."""
-    async with open_blank(_chromium) as made:
+    async with open_page(_chromium) as made:
         yield made

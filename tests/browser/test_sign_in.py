@@ -13,8 +13,8 @@ from aiohttp import web
 from sentinel.core.fault import Status
 from sentinel.core.model import Incident, IncidentState
 from sentinel.store import Changes
-from tests.chromium import Page
 from tests.integration.test_web_access import T0, World, secret_of
+from tools.screenshots.browser import Page
 
 TEXT = "document.body.innerText"
 INCIDENT = Incident("I1", "bus", T0, IncidentState.OPEN, Status.DOWN, "nobody answers", "port")

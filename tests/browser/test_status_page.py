@@ -11,7 +11,7 @@ import pytest
 
 from sentinel.store.sqlite import SqliteStore
 from tests.browser.daemon import Daemon
-from tests.chromium import Page
+from tools.screenshots.browser import Page
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 

@@ -237,6 +237,8 @@ async def test_curves_have_their_table(site: Site) -> None:
     _, page = await site.get(f"/check/{PLAIN}tcp")
     assert '<svg class="picture"' in page
     assert page.count('data-value="') == 5
+    assert "took 2.6 s, ok" in page
+    assert "every 5.0 s;" in page
     assert '<script src="/static/uplot.js" defer></script>' in page
 
 

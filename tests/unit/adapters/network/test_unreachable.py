@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import socket
 
-from sentinel.adapters.network.tcp import unreachable
+import pytest
+
+from sentinel.adapters.network.tcp import open_socket, unreachable
 
 
 def test_the_cause_is_said_in_the_words_of_the_system() -> None:
@@ -16,3 +19,17 @@ def test_the_cause_is_said_in_the_words_of_the_system() -> None:
     six = OSError(errno.ECONNREFUSED, "Connect call failed ('::1', 80, 0, 0)")
     assert unreachable(six).message == "unreachable: Connection refused ([::1]:80)"
     assert unreachable(OSError("odd")).message == "unreachable: odd"
+
+
+@pytest.mark.parametrize(
+    ("family", "host", "said"),
+    [(socket.AF_INET, "127.0.0.1", "127.0.0.1"), (socket.AF_INET6, "::1", "[::1]")],
+)
+async def test_our_own_sockets_say_the_address_as_people_write_it(family, host, said) -> None:
+    """No tuple of Python: it is what the page says first about a server that is down."""
+    with socket.socket(family) as bound:
+        bound.bind((host, 0))
+        port = bound.getsockname()[1]
+        with pytest.raises(ConnectionRefusedError) as refused:
+            await open_socket((family, host, port))
+    assert unreachable(refused.value).message == f"unreachable: Connection refused ({said}:{port})"
