@@ -100,7 +100,7 @@ COMMANDS = (
             action="append",
             default=[],
             metavar="NAME",
-            help="inject a scenario; may be repeated",
+            help="inject a scenario, NAME:70s@20s for 70 s and after 20 s; may be repeated",
         ),
         Argument(
             "--nemesis",

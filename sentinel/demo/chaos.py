@@ -15,7 +15,7 @@ import signal
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ import redis
 import structlog
 import yaml
 
+from sentinel.core.quantity import parse_duration
 from sentinel.demo.bus import Publisher, envelope, group_of, stream_of
 from sentinel.demo.component import connect_redis, write_control
 from sentinel.demo.ledger import Ledger
@@ -165,12 +166,29 @@ def load_scenarios() -> dict[str, Scenario]:
     return {name: _scenario(name, facts) for name, facts in document.items()}
 
 
-def find_scenario(name: str) -> Scenario:
-    """The scenario of that name; UsageError names those that exist."""
+def find_scenario(text: str) -> Scenario:
+    """The scenario `NAME`, or `NAME:DURATION@START` with other times than its own; UsageError
+    names those that exist.
+    """
     known = load_scenarios()
+    rest, later, start = text.partition("@")
+    name, lasts, duration = rest.partition(":")
     if name not in known:
         raise UsageError(f"no chaos scenario {name!r}", f"choose from: {', '.join(sorted(known))}")
-    return known[name]
+    found = known[name]
+    if lasts and not found.duration:
+        raise UsageError(
+            f"chaos scenario {name}: it happens once, and lasts no {duration!r}",
+            f"leave the duration away: {name}",
+        )
+    try:
+        return replace(
+            found,
+            duration=parse_duration(duration) if lasts else found.duration,
+            start=parse_duration(start) if later else found.start,
+        )
+    except ValueError as error:
+        raise UsageError(f"chaos scenario {name}: {error}") from error
 
 
 def _scenario(name: str, facts: dict[str, Any]) -> Scenario:

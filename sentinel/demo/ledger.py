@@ -78,11 +78,12 @@ class Ledger:
         os.close(self._file)
 
 
-def read_ledgers(folder: Path) -> list[Record]:
-    """Every record of every incarnation under `folder`/ledgers, in file order, `incarnation` added."""
-    files = sorted(
-        (folder / "ledgers").glob("*.jsonl"), key=lambda path: int(path.name.split(".")[-2])
-    )
+def read_ledgers(folder: Path, component: str = "*") -> list[Record]:
+    """Every record of every incarnation (of a component) under `folder`/ledgers, in file order,
+    `incarnation` added.
+    """
+    found = (folder / "ledgers").glob(f"{component}.*.jsonl")
+    files = sorted(found, key=lambda path: int(path.name.split(".")[-2]))
     return [record for path in files for record in _read(path)]
 
 

@@ -27,18 +27,11 @@ from sentinel.web.live.line import show_age
 from sentinel.web.live.worst_first import WorstFirst
 from sentinel.web.visitor import VisitorStage
 from tests.browser.daemon import LIVE, Daemon
-from tests.chromium import Page, open_chromium
 from tests.unit.web.live.world import check, component, incident, make_platform, stand, wander
+from tools.screenshots.browser import Page
 
 NAMES = [f"part-{n}" for n in range(6)]
 HERE = "document.activeElement.closest('[id]')?.id"
-
-
-@pytest.fixture
-async def page(tmp_path: Path) -> AsyncIterator[Page]:
-    """A blank page."""
-    async with open_chromium(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture
@@ -214,6 +207,17 @@ async def test_a_cut_stream_loses_nothing(page: Page, daemon: Daemon) -> None:
     await page.wait_for("document.body.innerText.includes('while nobody heard')")
     await page.wait_for(LIVE)
     assert await page.evaluate("fetched") == 0
+
+
+async def test_on_paper_every_age_is_that_of_now(page: Page, daemon: Daemon) -> None:
+    """A row that was out of view did not grow older; before it is printed it does."""
+    await page.show(1000, 200)
+    await follow(page, daemon)
+    told = "document.querySelector('#checks tr:last-child [data-t]').textContent"
+    await page.evaluate("clockOffset += 3600000; tick()")
+    assert await page.evaluate(told) == "0 s"
+    await page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert (await page.evaluate(told)).startswith("1 h")
 
 
 async def test_without_a_stream_the_page_asks(page: Page, daemon: Daemon) -> None:

@@ -125,7 +125,7 @@ MISTAKES = {
     "lists all": ("leak", "/tasks", "as tenant A"),
     "any id": ("leak", "/tasks/{id}", "an id of B with the token of A"),
     "trusts the header": ("leak", "/tasks", "the header of B with the token of A"),
-    "anonymous": ("leak", "/tasks/{id}", "no token"),
+    "anonymous": ("leak", "/tasks/{id}", "not signed in"),
     "shared cache": ("leak", "/search", "as tenant A"),
     "breaks": ("unjudged", "/tasks/{id}", "an id of B with the token of A"),
 }

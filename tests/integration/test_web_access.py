@@ -365,6 +365,7 @@ CROSS = [
     {"Sec-Fetch-Site": "none"},
     {"Origin": "http://127.0.0.1:{port}", "Sec-Fetch-Site": "cross-site"},
     {"Origin": "http://\u00e9.example"},
+    {"Origin": "http://["},
 ]
 
 
@@ -428,6 +429,15 @@ async def test_a_trusted_proxy_says_who_it_is(world: World) -> None:
     assert "Secure" in cookie
     no_origin = {"X-User": "ann@example.org"}
     assert await world.status("POST", "/api/v1/silences/x/end", headers=no_origin) == 403
+
+
+async def test_a_feed_leads_back_by_the_way_it_came(world: World) -> None:
+    """Behind a proxy that speaks TLS its links begin with https; nobody else says so."""
+    said = {"Host": "status.example.org", "X-Forwarded-Proto": "https"}
+    for proxies, scheme in (((ip_network("127.0.0.0/8"),), "https"), ((), "http")):
+        world.rules = AccessRules(exposed=True, proxies=proxies)
+        _, text = await world.ask("GET", "/incidents.rss", secret_of("read"), headers=said)
+        assert f"<link>{scheme}://status.example.org/incidents</link>" in text
 
 
 async def test_others_are_no_proxy(world: World) -> None:
@@ -555,6 +565,10 @@ async def test_bodies(world: World) -> None:
 
     assert await send(b'{"reason": "r"}', "text/plain") == 415
     assert await send(b"reason=r", "multipart/form-data; boundary=x") == 415
+    for charset in ("nonsense", "undefined", "zlib", "idna", "punycode", "utf-7"):
+        form = f"application/x-www-form-urlencoded; charset={charset}"
+        assert await send(b"reason=r", form) == 400
+    assert await send(b"reason=\xff", "application/x-www-form-urlencoded") == 400
     for data in (b"", b"[]", b"{", b"[" * 9000, b"\xff"):
         assert await send(data or b" ", "application/json") == 400
     assert await send(b" " * 70_000, "application/json") == 413

@@ -1,82 +1,34 @@
 """`python -m tools.screenshots`: pictures of every page at 1400, 390 and 320 pixels, light and dark, from
-a demo under chaos, into `var/screenshots`. What does not fit the width, and what the console of the
+a demo under chaos, into `var/screenshots`. With `--scenarios` (or `--scenario NAME`): the status page of
+each chaos scenario, left open, 2, 10 and 60 s after the fault began and when all is well again, with what
+it said, and `index.html` to look through them. What does not fit the width, and what the console of the
 browser says, is told.
 
-Exit status: 0 written, 1 a page is wider than the window or violates its policy, 69 Chromium or the
-demo is missing.
+Exit status: 0 written, 1 a page is wider than the window, violates its policy or did not become calm,
+69 Chromium or the demo is missing.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from sentinel.demo.servers import free_port
-from tools.screenshots.browser import NoBrowser, Screen, open_screen
+from sentinel.demo.chaos import load_scenarios
+from tools.screenshots.browser import NoBrowser, Page, open_browser
 from tools.screenshots.pages import list_addresses
+from tools.screenshots.scenario import WIDER, WIDTHS, play_all
+from tools.screenshots.sheet import write_sheet
+from tools.screenshots.stage import ROOT, NoDemo, fetch, watch_demo
 
-ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "var" / "screenshots"
-WIDTHS = (1400, 390, 320)
 CHAOS = ("crash-loop", "lose-messages", "stuck-flow", "tenant-leak", "slow-assigner")
 WAIT = 45.0
 """Seconds after which the chaos has left its traces."""
-PATIENCE = 60.0
-
-
-class NoDemo(Exception):
-    """The demo did not start; the sentence says why."""
-
-
-@contextmanager
-def watch_demo(folder: Path) -> Iterator[str]:
-    """A demo under chaos; the address of its page."""
-    address = f"127.0.0.1:{free_port()}"
-    argv = [sys.executable, "-m", "sentinel", "demo", "--folder", str(folder), "--listen", address]
-    for name in CHAOS:
-        argv += ["--chaos", name]
-    quiet = {
-        "stdin": subprocess.DEVNULL,
-        "stdout": subprocess.DEVNULL,
-        "stderr": subprocess.DEVNULL,
-    }
-    process = subprocess.Popen(argv, cwd=ROOT, start_new_session=True, **quiet)  # type: ignore[call-overload]
-    try:
-        yield f"http://{address}"
-    finally:
-        process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(PATIENCE)
-        if process.poll() is None:
-            process.kill()
-
-
-def fetch(address: str) -> Any:
-    """A document of the API."""
-    with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
-        return json.load(answer)
-
-
-def wait_for(base: str, is_enough: Callable[[Mapping[str, Any]], bool]) -> None:
-    """Until the status page says enough. NoDemo when it never does."""
-    end = time.monotonic() + WAIT + PATIENCE
-    while time.monotonic() < end:
-        with suppress(OSError):
-            if is_enough(fetch(f"{base}/api/v1/status")):
-                return
-        time.sleep(0.5)
-    raise NoDemo("the demo did not come to where it was to be photographed")
 
 
 async def take_pictures(
@@ -86,24 +38,22 @@ async def take_pictures(
     out.mkdir(parents=True, exist_ok=True)
     wrong = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        async with open_screen(Path(profile)) as screen:
+        async with open_browser(Path(profile)) as page:
             for name, address in addresses.items():
                 for width in widths:
                     for dark in (False, True):
-                        await screen.resize(width, dark=dark)
-                        await screen.go(base + address)
-                        wrong += await judge(screen, f"{name} at {width}")
+                        await page.show(width, dark=dark)
+                        await page.open(base + address)
+                        wrong += await judge(page, f"{name} at {width}")
                         file = out / f"{name}-{width}-{'dark' if dark else 'light'}.png"
-                        file.write_bytes(await screen.photograph())
-            wrong += [each for each in screen.complaints if "404" not in each]
+                        file.write_bytes(await page.photograph())
+            wrong += [each for each in page.problems if "404" not in each]
     return list(dict.fromkeys(wrong))
 
 
-async def judge(screen: Screen, what: str) -> list[str]:
+async def judge(page: Page, what: str) -> list[str]:
     """Whether a page fits its window."""
-    wide = await screen.ask(
-        "document.scrollingElement.scrollWidth - document.documentElement.clientWidth"
-    )
+    wide = await page.evaluate(WIDER)
     return [f"{what}: {wide} pixels wider than the window"] if wide > 0 else []
 
 
@@ -112,17 +62,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.screenshots", description=__doc__)
     parser.add_argument("--into", type=Path, default=OUT, help="folder of the pictures")
     parser.add_argument("--of", metavar="URL", help="a page that runs, instead of a demo")
+    names = sorted(load_scenarios())
+    parser.add_argument("--scenarios", action="store_true", help="each chaos scenario")
+    parser.add_argument("--scenario", action="append", choices=names, help="this one; repeatable")
+    parser.add_argument("--beside", type=int, default=1, help="scenarios side by side (default 1)")
     given = parser.parse_args(arguments)
+    chosen = names if given.scenarios else given.scenario or []
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            if given.of:
-                wrong = photograph(given.of.rstrip("/"), given.into)
-            else:
-                begun = time.monotonic()
-                with watch_demo(Path(folder)) as base:
-                    wait_for(base, lambda found: bool(found["incidents"]))
-                    time.sleep(max(0.0, begun + WAIT - time.monotonic()))
-                    wrong = photograph(base, given.into)
+        wrong = asyncio.run(photograph(given, chosen))
     except (NoBrowser, NoDemo, OSError) as error:
         print(f"screenshots: {error}", file=sys.stderr)
         return 69
@@ -132,10 +79,27 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if wrong else 0
 
 
-def photograph(base: str, out: Path) -> list[str]:
+async def photograph(given: argparse.Namespace, scenarios: Sequence[str]) -> list[str]:
+    """What was asked for; what is wrong with it, in words."""
+    if scenarios:
+        albums = await play_all(scenarios, given.into, given.beside)
+        write_sheet(given.into)
+        return [f"{each.scenario}: {text}" for each in albums for text in each.wrong]
+    if given.of:
+        return await photograph_pages(given.of.rstrip("/"), given.into)
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.monotonic()
+        async with watch_demo(Path(folder), CHAOS) as stage:
+            await stage.wait_until(lambda found: bool(found["incidents"]))
+            await asyncio.sleep(max(0.0, begun + WAIT - time.monotonic()))
+            return await photograph_pages(stage.base, given.into)
+
+
+async def photograph_pages(base: str, out: Path) -> list[str]:
     """Every page of what runs at an address."""
-    status, incidents = fetch(f"{base}/api/v1/status"), fetch(f"{base}/api/v1/incidents")
-    return asyncio.run(take_pictures(base, list_addresses(status, incidents), out))
+    status = await asyncio.to_thread(fetch, f"{base}/api/v1/status")
+    incidents = await asyncio.to_thread(fetch, f"{base}/api/v1/incidents")
+    return await take_pictures(base, list_addresses(status, incidents), out)
 
 
 if __name__ == "__main__":

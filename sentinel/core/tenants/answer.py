@@ -154,8 +154,8 @@ def judge_refusal(path: str, way: str, answer: TenantAnswer, baselines: Baseline
 
 FOREIGN_ID = "an id of B with the token of A"
 FORGED = "the header of B with the token of A"
-NO_TOKEN = "no token"  # noqa: S105 - a way to ask
-"""Ways to ask for what is B's."""
+NO_TOKEN = "not signed in"  # noqa: S105 - a way to ask
+"""Ways to ask for what is B's. None ends with a word that makes what follows a secret."""
 
 
 def name_paths(paths: Iterable[str]) -> list[str]:

@@ -18,6 +18,7 @@ from sentinel.web.live.line import FaultLine, describe_fault_line
 MAX_CARDS = 50
 MAX_FAULTS = 5
 MAX_DEPENDANTS = 20
+_LOOKED_THROUGH = 50
 _ORDINAL = 10**14
 _FIGURES = re.compile(r"\d[\d.,:]*")
 """They differ from look to look, and say the same."""
@@ -42,7 +43,9 @@ class IncidentCard:
     why: str
     runbook: str
     faults: tuple[FaultLine, ...]
-    more_faults: int
+    """What the summary does not tell already, each sentence once, the worst."""
+    standing: int
+    """How many faults there are in all."""
     dependants: tuple[str, ...]
     more_dependants: int
     healed: int
@@ -145,7 +148,7 @@ def _make_card(incident: Incident, dependants: list[Incident], found: CardSource
         why=make_visible(explain_standstill(incident, action)),
         runbook=choose_runbook(found.frame.conditions, incident, book),
         faults=_choose_faults(incident, worst_first),
-        more_faults=max(len(worst_first) - MAX_FAULTS, 0),
+        standing=len(worst_first),
         dependants=tuple(map(make_visible, names[:MAX_DEPENDANTS])),
         more_dependants=max(len(names) - MAX_DEPENDANTS, 0),
         healed=len(dependants) - len(names),
@@ -159,11 +162,24 @@ def _make_card(incident: Incident, dependants: list[Incident], found: CardSource
 def _choose_faults(
     incident: Incident, worst_first: Sequence[StandingFault]
 ) -> tuple[FaultLine, ...]:
-    """Those that are shown one by one; a single one that the summary tells already is not."""
-    lines = tuple(map(describe_fault_line, worst_first[:MAX_FAULTS]))
-    told = _FIGURES.sub("0", make_visible(incident.summary))
-    is_told = len(lines) == 1 and _FIGURES.sub("0", lines[0].text) in told
-    return () if is_told else lines
+    """Those that are shown one by one. What six checks say of one dead server is one line."""
+    summary = make_visible(incident.summary)
+    lines = dict[tuple[str, str], FaultLine]()
+    for standing in worst_first[:_LOOKED_THROUGH]:
+        line = describe_fault_line(standing)
+        named = len(worst_first) == 1 or (standing.fault.subject and line.subject in summary)
+        if not _is_told(line.text, summary, but_for_figures=bool(named)):
+            lines.setdefault((line.subject, line.text), line)
+    return tuple(lines.values())[:MAX_FAULTS]
+
+
+def _is_told(text: str, summary: str, *, but_for_figures: bool) -> bool:
+    """Whether the summary says it. Figures may be part of a name: where nothing else names the
+    subject they count.
+    """
+    if but_for_figures:
+        return _FIGURES.sub("0", text) in _FIGURES.sub("0", summary)
+    return text in summary
 
 
 def _choose_latest(

@@ -161,6 +161,9 @@ function tick() {
   showFreshness();
 }
 
+// On paper everything is in view.
+addEventListener("beforeprint", () => tell(live));
+
 // -- what is said ---------------------------------------------------------------------------------
 
 function say(text) {

@@ -236,6 +236,24 @@ def test_unknown_scenario_names_the_known_ones() -> None:
     assert "crash-agent" in caught.value.guidance
 
 
+def test_a_scenario_can_have_other_times() -> None:
+    """As long as the word after the colon says, later by the one after @; what happens once does
+    not last.
+    """
+    own, other = find_scenario("redis-down"), find_scenario("redis-down:70s@20s")
+    assert (own.start, own.duration) == (5.0, 8.0)
+    assert (other.start, other.duration) == (20.0, 70.0)
+    assert find_scenario("crash-agent@1m").start == 60.0
+    wrong = {
+        "crash-agent:70s": "happens once",
+        "redis-down:long": "no duration",
+        "redis-down@": "no",
+    }
+    for text, word in wrong.items():
+        with pytest.raises(UsageError, match=word):
+            find_scenario(text)
+
+
 def test_components_import_nothing_of_the_monitor() -> None:
     """The platform's processes stay lean and independent of what watches them."""
     code = "import json, sys, sentinel.demo.{0}; print(json.dumps([m for m in sys.modules]))"

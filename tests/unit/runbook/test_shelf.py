@@ -203,7 +203,7 @@ CLASSES = {
     "tcp": {"refused", "no answer in time", "expected", "own limit"},
     "tenant_probe": {"without any tenant", "row-level security is not", "control failed", "SET LOCAL leaves behind",
                      "can write rows", "run as superuser", "before anybody sets it"},
-    "tenant_http": {"marker of tenant B", "control failed", "no token", "is no refusal"},
+    "tenant_http": {"marker of tenant B", "control failed", "not signed in", "is no refusal"},
     "tenant_audit": set(RULES),
     "tenant_rows": {"without a tenant", "fallback tenant", "does not exist"},
     "workflow_canary": {outcome.value for outcome in TaskOutcome if outcome is not TaskOutcome.OK} | set(HOPS),

@@ -16,6 +16,7 @@ from sentinel.core.tenants.answer import (
     name_paths,
     read_answer,
 )
+from sentinel.redaction import hide_shapes
 
 MARKERS = ("marker-of-a", "marker-of-b")
 
@@ -111,3 +112,11 @@ def test_paths_are_named_without_their_queries():
 def test_other_bodies_are_taken_apart_by_lines():
     """HTML and CSV."""
     assert read_answer(200, b"<td>owner-of-b</td>\nx", MARKERS).leaves == {"owner-of-b"}
+
+
+@pytest.mark.parametrize("way", [FOREIGN_ID, FORGED, NO_TOKEN])
+def test_a_sentence_holds_nothing_that_looks_like_a_secret(way: str) -> None:
+    """Else whoever reads it reads `***` in its midst."""
+    fault = judge_refusal("/t", way, answer(500, row("a", 1)), B)
+    assert fault is not None
+    assert hide_shapes(fault.text) == fault.text

@@ -125,11 +125,28 @@ def test_a_card_names_the_subjects_of_its_faults(store: SqliteStore) -> None:
     faults = [stand("part-1", f"stream-{n}") for n in range(9)]
     take(board, store, Changes(incidents=[incident("part-1")], faults=faults), at(1))
     (card,) = board.show().cards
-    assert (len(card.faults), card.more_faults) == (5, 4)
+    assert (len(card.faults), card.standing) == (5, 9)
     assert card.faults[0].subject == "stream stream-0"
     ended = [replace(each, ended=at(2)) for each in faults[1:]]
     take(board, store, Changes(faults=ended), at(2))
     assert [each.subject for each in board.show().cards[0].faults] == ["stream stream-0"]
+
+
+def test_a_card_says_nothing_twice(store: SqliteStore) -> None:
+    """What several checks say alike is one line, what the summary says is none; subjects that differ
+    in a figure alone are all named.
+    """
+    board = read(store, at(0))
+    alike = [stand("part-1", "bus") for _ in range(6)]
+    faults = [replace(each, check=f"part-1/{n}") for n, each in enumerate(alike)]
+    take(board, store, Changes(incidents=[incident("part-1")], faults=faults), at(1))
+    (card,) = board.show().cards
+    assert ([each.text for each in card.faults], card.standing) == (["bus lost 3"], 6)
+    told = incident("part-1", summary="stream s-1 lost 2: s-1 lost 3; and 1 more")
+    ended = [replace(each, ended=at(2)) for each in faults]
+    others = [stand("part-1", "s-1"), stand("part-1", "s-2")]
+    take(board, store, Changes(incidents=[told], faults=[*ended, *others]), at(2))
+    assert [each.subject for each in board.show().cards[0].faults] == ["stream s-2"]
 
 
 @pytest.mark.parametrize(
