@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.run-$(shell cksum < requirements.lock | cut -d' ' -f1)
 DEV_READY := $(VENV)/.dev-$(shell cat requirements.lock requirements-dev.lock | cksum | cut -d' ' -f1)
-ALONE := tests/acceptance/test_demo_runs.py tests/acceptance/test_subjects.py tests/acceptance/test_told.py tests/acceptance/test_alerts.py tests/acceptance/test_reports_in_demo.py tests/acceptance/test_pages_in_demo.py tests/faults/test_crash_loop.py tests/faults/test_nemesis.py tests/faults/test_own_pause.py tests/faults/test_runbook_killed.py
+ALONE := tests/acceptance/test_demo_runs.py tests/acceptance/test_subjects.py tests/acceptance/test_told.py tests/acceptance/test_alerts.py tests/acceptance/test_reports_in_demo.py tests/acceptance/test_pages_in_demo.py tests/acceptance/test_page_seen.py tests/faults/test_crash_loop.py tests/faults/test_nemesis.py tests/faults/test_own_pause.py tests/faults/test_runbook_killed.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help run setup test coverage nightly mutants matrix dashboards screenshots lint measure bench format lock clean

@@ -84,6 +84,9 @@ async def photograph(given: argparse.Namespace, scenarios: Sequence[str]) -> lis
     if scenarios:
         albums = await play_all(scenarios, given.into, given.beside)
         write_sheet(given.into)
+        for album in albums:
+            for command in album.typed:
+                print(f"{album.scenario}: typed, as the page said: {command}")
         return [f"{each.scenario}: {text}" for each in albums for text in each.wrong]
     if given.of:
         return await photograph_pages(given.of.rstrip("/"), given.into)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -27,6 +28,9 @@ READ = r"""(() => {
     opened: performance.timeOrigin,
   };
 })()"""
+
+
+_ENDING = re.compile(r"`(sentinel reset [^`]+)`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,11 @@ class Said:
         """Whether nothing is left to be seen to: what works again may be watched for a while."""
         bad = [each for each in self.cards if each.status != "up"]
         return self.overall == "up" and not (bad or self.rows or self.notices or self.alarm)
+
+    @property
+    def asked_for(self) -> set[str]:
+        """Commands that end what only a person may end."""
+        return {found for card in self.cards for found in _ENDING.findall(card.text)}
 
     def describe(self) -> str:
         """For people, to be compared line by line."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import signal
 import sys
 import time
@@ -55,6 +56,15 @@ class DemoStage:
                     return float(line["t"])
             await asyncio.sleep(0.05)
         raise NoDemo(f"the chaos {scenario} did not {phase}")
+
+    async def type(self, command: str) -> int:
+        """Do as the page says: `sentinel …` beside this demo; its exit code."""
+        config = str(self.folder / "latest" / "config")
+        words = ["-m", "sentinel", "--config", config, *shlex.split(command)[1:]]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *words, cwd=ROOT, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
+        )
+        return await process.wait()
 
     def _read_journal(self) -> Sequence[Record]:
         parts = yaml.safe_load((self.folder / "latest" / "config" / "sentinel.yaml").read_text())
