@@ -95,7 +95,7 @@ def make_check(name: str, kind: str = "tcp", component: str = "", **changes: Any
     fields: dict[str, Any] = {
         "name": name, "kind": kind, "component": component or name, "status": "degraded", "soft": "up", "since": T0,
         "detail": name, "key": (name, name), "guidance": f"`{name}`", "evidence": {name: [name]}, "rows": rows,
-        "runs": 3, "every": 5.0, "last_run": at(97), "duration": 0.5, "outcome": "ok", "quality": "observed",
+        "runs": 3, "every": 5.0, "last_run": at(97), "duration": 2.5713, "outcome": "ok", "quality": "observed",
         "trace_id": "t", "runbook": "bus-unreachable", "flapping": False,
     }  # fmt: skip
     return CheckView(**{**fields, **changes})

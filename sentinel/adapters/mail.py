@@ -9,6 +9,7 @@ time is over, and the thread ends. Names are resolved before, by the house's res
 from __future__ import annotations
 
 import asyncio
+import io
 import smtplib
 import socket
 import ssl
@@ -16,7 +17,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from sentinel.adapters.network.resolver import Address, Resolver
 from sentinel.adapters.network.tls import find_trust, judge_certificate
@@ -25,6 +26,8 @@ from sentinel.errors import NotDelivered, TargetError
 from sentinel.strict.file import UnreadableFile
 
 STARTTLS, IMPLICIT, NONE = "starttls", "implicit", "none"
+MAX_SAID = 256 * 1024
+"""Bytes that a server may say in one conversation: enough for a reply to each of 500 recipients."""
 _SHOWN = 160
 
 
@@ -56,6 +59,25 @@ class _Talk:
         if self.connection is not None:
             with suppress(OSError):
                 self.connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Replies:
+    """What a server says in one conversation, up to MAX_SAID bytes."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file, self._left = file, MAX_SAID
+
+    def readline(self, limit: int) -> bytes:
+        """The next line."""
+        line = self._file.readline(limit)
+        self._left -= len(line)
+        if self._left < 0:
+            raise smtplib.SMTPServerDisconnected("it says too much")
+        return line
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._file.close()
 
 
 class _Smtp(smtplib.SMTP):
@@ -93,6 +115,12 @@ class _Smtp(smtplib.SMTP):
         wrapped = context.wrap_socket(connection, server_hostname=self._server.host)
         self._talk.connection = wrapped
         return wrapped
+
+    def getreply(self) -> tuple[int, bytes]:
+        """smtplib takes a reply of any number of lines."""
+        if self.file is None and self.sock is not None:
+            self.file = cast(Any, _Replies(self.sock.makefile("rb")))
+        return super().getreply()
 
     def data(self, msg: Any) -> Any:
         self._talk.handed_over = True

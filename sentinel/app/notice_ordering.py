@@ -40,10 +40,12 @@ async def add_silence(
     store: Store, matchers: Mapping[str, Sequence[str]], seconds: float, by: str, reason: str
 ) -> Answer:
     """Nobody is told of what fits, for so long."""
+    if not matchers:
+        raise UsageError("a silence needs matchers", "say what it is about: component=bus")
     for label in matchers:
         if label not in LABELS:
             raise UsageError(*unknown_message("label", label, LABELS))
-    name = f"s-{utcnow():%Y%m%dT%H%M%S.%f}"[:20]
+    name = f"s-{utcnow():%Y%m%dT%H%M%S.%f}"  # whole: two people may order in one hundredth
     shown = ", ".join(f"{label}={'|'.join(each)}" for label, each in matchers.items())
     store.add_audit(utcnow(), by, "silence", shown, reason)
     payload = {
@@ -75,7 +77,7 @@ async def add_window(
     for pattern in components:
         if not any(fnmatchcase(each, pattern) for each in known):
             raise UnknownName(*unknown_message("component", pattern, known))
-    name = name or f"m-{utcnow():%Y%m%dT%H%M%S}"
+    name = name or f"m-{utcnow():%Y%m%dT%H%M%S.%f}"
     shown = " ".join(components)
     store.add_audit(utcnow(), by, "maintenance", shown, reason)
     payload = {

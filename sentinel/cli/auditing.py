@@ -5,6 +5,7 @@ from __future__ import annotations
 from sentinel.cli import tables
 from sentinel.cli.columns import show
 from sentinel.cli.place import Arguments, open_store, print_json
+from sentinel.core.tenants.trial import describe_detail
 from sentinel.errors import UsageError
 from sentinel.store.audit import parse_head
 from sentinel.store.document import to_json
@@ -22,7 +23,7 @@ def audit_list(arguments: Arguments) -> int:
             "who": row.actor,
             "did": row.action,
             "to": row.subject,
-            "detail": row.detail[:300],
+            "detail": describe_detail(row.action, row.detail)[:300],
             "hash": row.hash[:12],
         }
         for row in rows

@@ -208,7 +208,8 @@ class Automation:
         self, groups: Mapping[str, str], unhealthy: Sequence[str], *, early: bool = False
     ) -> Changes:
         """See who is down by a cause of its own; orders one page when a brake goes on, and a word
-        when it goes off.
+        when it goes off. While everything is braked that is the one page: a group that is down in
+        it has none of its own, and one that had is not said to be free before everything is.
 
         `early`: sentinel has just started and has not seen everybody yet; then no brake is said to
         be off.
@@ -217,11 +218,17 @@ class Automation:
         self.brakes = find_brakes(self.restraint.brake, self.crowd) if unhealthy else []
         self.metrics.braked.set(len(self.brakes))
         present = frozenset(brake.group for brake in self.brakes)
-        before, self._told = self._told, present | self._told if early else present
+        before = self._told
+        if "" in present:
+            self._told = before | {""}
+        else:
+            self._told = present | before if early else present
         changes = Changes()
         for brake in self.brakes:
-            if brake.group not in before:
-                text = f"common cause: {brake.text}; nothing is restarted until fewer are"
+            if brake.group in self._told - before:
+                within = () if brake.group else [each.text for each in self.brakes if each.group]
+                crowd = ", ".join((brake.text, *within))
+                text = f"common cause: {crowd}; nothing is restarted until fewer are"
                 changes.orders.append(
                     self._page("braked", brake.group or "everything", text, brake.members)
                 )

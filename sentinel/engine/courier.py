@@ -17,7 +17,7 @@ import structlog
 from sentinel.core.foreign.visible import make_visible
 from sentinel.core.model import ErrorClass
 from sentinel.core.notice import Notice
-from sentinel.core.notice.retry import Miss, NoticeFate, Tries, decide_retry
+from sentinel.core.notice.retry import Miss, NoticeFate, Tries, decide_retry, is_resting
 from sentinel.core.order import Answer
 from sentinel.engine.upkeep import is_told_to_end
 from sentinel.errors import NotDelivered
@@ -154,7 +154,7 @@ class Courier:
     def _find_due(self) -> Parcel | None:
         """The parcel with the fewest failures among the first of each affair; then the oldest."""
         now = self.utcnow()
-        if self._busy.locked() or (self._rest_until is not None and now < self._rest_until):
+        if self._busy.locked() or is_resting(self._rest_until, now):
             return None
         first: dict[str, Parcel] = {}
         for parcel in self._waiting.values():

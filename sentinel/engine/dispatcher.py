@@ -134,11 +134,6 @@ class Dispatcher:
         await end_tasks(self._tasks.pop(courier.name, []))
 
     async def _hand_over(self, order: Order) -> None:
-        courier = self.couriers.get(order.subject)
-        if courier is None:
-            log.error("notice_given_up", key=order.key, why=f"no channel {order.subject}")
-            await self._finish(order, Answer.failed(f"there is no channel {order.subject}"))
-            return
         try:
             notice = read(Notice, write(order.payload["notice"]))
             parcel = Parcel(
@@ -148,7 +143,14 @@ class Dispatcher:
             log.error("notice_not_readable", key=order.key, error=repr(error))
             await self._finish(order, Answer.failed("the order can't be read"))
             return
-        courier.put(parcel)
+        courier = self.couriers.get(order.subject)
+        if courier is not None:
+            courier.put(parcel)
+            return
+        # A reload took its channel away: told here, it is not gone.
+        why, title = f"there is no channel {order.subject}", notice.title
+        log.error("notice_given_up", channel=order.subject, key=order.key, why=why, title=title)
+        await self._finish(order, Answer.failed(why))
 
     async def note(self, parcel: Parcel, answer: Answer | None) -> None:
         """Write down what became of a parcel, and how its channel is."""

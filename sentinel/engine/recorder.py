@@ -23,7 +23,7 @@ from sentinel.engine.hub import Hub
 from sentinel.errors import StateError, StateStalled
 from sentinel.metrics import Metrics
 from sentinel.store import Changes, CheckView, ComponentView, Store
-from sentinel.store.absorbing import absorb, put_together
+from sentinel.store.absorbing import put_all_together, put_together
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -223,12 +223,8 @@ class Recorder:
             if len(self._waiting) < 2 * MANY:
                 return
             beyond = [self._waiting.pop() for _ in range(len(self._waiting) - MANY)][::-1]
-            whole = Changes()
-            for each in beyond:
-                if not absorb(whole, each.get()):
-                    self._waiting.append(_Waiting(lambda whole=whole: whole))  # type: ignore[misc]
-                    whole = each.get()
-            self._waiting.append(_Waiting(lambda: whole))
+            for whole in put_all_together([each.get() for each in beyond]):
+                self._waiting.append(_Waiting(lambda whole=whole: whole))  # type: ignore[misc]
 
     def _release(self, subjects: Sequence[Subject]) -> None:
         """What is held of these goes into the queue."""

@@ -46,7 +46,7 @@ from sentinel.reports.figures.position import list_positions
 from sentinel.reports.figures.risk import list_risks
 from sentinel.reports.figures.summary import summarize
 from sentinel.reports.figures.target import list_targets
-from sentinel.reports.figures.totals import read_earlier
+from sentinel.reports.figures.totals import read_around
 from sentinel.reports.figures.trend import list_budgets, list_trends
 from sentinel.store import Gap, Reader, TimelineEntry
 from sentinel.store.document import write
@@ -119,7 +119,7 @@ def _tell(case: _Case) -> RecoveryFacts:
     impact = measure_incident(store, kinds, checks, case.period)
     lasting = {impact.name for kind in kinds.values() for impact in kind.impact if impact.loss}
     uptime = _uptimes(case, gaps)
-    earlier = read_earlier(store, "progress", watch_began(store))
+    earlier, later = read_around(store, "progress", case.period)
     facts = RecoveryFacts(
         platform=store.meta("platform") or "platform",
         generated=now,
@@ -142,8 +142,8 @@ def _tell(case: _Case) -> RecoveryFacts:
         gaps=[_gap_line(gap) for gap in gaps if _touches(gap, case.period)],
         open_issues=_open_issues(store, case.incident),
         unaffected=[one.component for one in uptime if is_unhurt(one)],
-        agents=list_agents(kinds, checks, earlier),
-        agents_since=earlier.at,
+        agents=list_agents(kinds, checks, earlier, later),
+        agents_period=Period(earlier.at, (later and later.at) or now) if earlier.at else None,
         losses=[figure for figure in impact if figure.name in lasting],
         lost=[fault for fault in faults if fault.lost],
         positions=list_positions(store, kinds, checks, case.period),

@@ -28,14 +28,16 @@ _REPLACED: dict[str, Callable[[Any], object]] = {
 """Lists of which the latest element counts, and by what it is known."""
 
 
-def absorb(earlier: Changes, later: Changes) -> bool:
-    """Take the later turn into the earlier one: written, both are as one after the other. False
-    when that can't be: faults of before the clock was set follow it only when they are written.
+def put_all_together(turns: Sequence[Changes]) -> list[Changes]:
+    """These turns as few ones, in their order. Faults of before the clock was set follow it only when
+    they are written: there it takes one more. What it costs grows with the number of turns.
     """
-    if later.clock_step and earlier.faults:
-        return False
-    _take_in(earlier, [later])
-    return True
+    found, at = list[Changes](), 0
+    while at < len(turns):
+        whole, count = put_together(turns[at:])
+        found.append(whole)
+        at += count
+    return found
 
 
 def put_together(turns: Sequence[Changes]) -> tuple[Changes, int]:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +89,22 @@ def _show(token: AccessToken) -> dict[str, Any]:
 
 
 def _read(item: Any) -> AccessToken:
-    scope, digest = AccessScope(item["scope"]), item["sha256"]
-    if len(bytes.fromhex(digest)) != 32 or not isinstance(item["name"], str):
+    name, digest = item["name"], bytes.fromhex(item["sha256"])
+    if len(digest) != 32 or not name.isprintable():
         raise ValueError("no token")
     expires = item["expires"]
     return AccessToken(
-        item["name"],
-        scope,
-        digest,
-        read_instant(item["created"]),
-        None if expires is None else read_instant(expires),
+        name,
+        AccessScope(item["scope"]),
+        digest.hex(),
+        _read_aware(item["created"]),
+        None if expires is None else _read_aware(expires),
     )
+
+
+def _read_aware(text: str) -> datetime:
+    """An instant; one without a zone, which somebody wrote by hand, compares with none."""
+    at = read_instant(text)
+    if at.tzinfo is None:
+        raise ValueError("no instant")
+    return at

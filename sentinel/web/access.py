@@ -114,6 +114,14 @@ class Keeper:
             return _as_caller(session, CallerKind.SESSION)
         return rules.find_local(peer) or NOBODY
 
+    async def still_may(self, request: web.Request, needed: AccessScope) -> bool:
+        """Whether who sent a request some time ago would be let in now."""
+        try:
+            check_scope(await self.identify(request), needed)
+        except AccessDenied:
+            return False
+        return True
+
     async def check_secret(self, secret: str, peer: str) -> AccessToken:
         """The token of a secret. Raises AccessDenied: also for a right one that was never seen here,
         from where too many wrong ones came.
@@ -178,8 +186,9 @@ class Keeper:
         )
 
     async def _find_session(self, request: web.Request) -> AccessToken | None:
-        expiry, _, signature = request.cookies.get(self.name_cookie(request), "").partition(".")
-        if not (expiry.isascii() and expiry.isdigit() and len(expiry) < 15 and signature):
+        said = request.cookies.get(self.name_cookie(request), "")
+        expiry, _, signature = said.partition(".")
+        if not (expiry.isdigit() and len(expiry) < 15 and signature and said.isascii()):
             return None
         now = self._now()
         if int(expiry) <= now.timestamp():
@@ -228,12 +237,20 @@ def check_origin(request: web.Request, caller: Caller, is_served: Callable[[str]
     if request.method in SAFE:
         return
     origins, fetched = request.headers.getall("Origin", []), request.headers.get("Sec-Fetch-Site")
-    hosts = [urlsplit(each).netloc if each.isascii() else "" for each in origins]
+    hosts = map(_find_host, origins)
     is_foreign = fetched not in {None, "same-origin"} or not all(map(is_served, hosts))
     is_unsaid = fetched is None and not origins
     if is_foreign or (is_unsaid and caller.kind in {CallerKind.SESSION, CallerKind.PROXY}):
         message = "this may be sent by pages of sentinel only, or with a token as `Authorization`"
         raise AccessDenied(403, message, DoorRefusal.CROSS_SITE)
+
+
+def _find_host(origin: str) -> str:
+    """Which host an `Origin` names; "" for none."""
+    try:
+        return urlsplit(origin).netloc if origin.isascii() else ""
+    except ValueError:  # a bracket that is not closed
+        return ""
 
 
 def note_denial(request: web.Request, denied: AccessDenied) -> None:

@@ -175,7 +175,8 @@ async def explain_errors(request: web.Request, handler: Handler) -> web.StreamRe
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return make_error(request, error.status, error.text or error.reason)
+        is_said = error.text not in {None, f"{error.status}: {error.reason}"}
+        return make_error(request, error.status, (error.text if is_said else "") or error.reason)
     except StateError as error:
         return make_error(request, 503, error.message)
     except OSError as error:

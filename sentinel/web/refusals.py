@@ -74,10 +74,8 @@ class RefusalBook:
         """Whether there was anything."""
         if not self._unsaid:
             return False
-        log.warning(
-            "page_refused",
-            **self._unsaid,
-            guidance="look who connects to the page",
-        )
+        # As one text: a figure whose key has the word token in it is taken for a secret.
+        refused = ", ".join(f"{count} {why}" for why, count in self._unsaid.most_common())
+        log.warning("page_refused", refused=refused, guidance="look who connects to the page")
         self._unsaid.clear()
         return True

@@ -20,6 +20,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from sentinel.clock import utcnow
 from sentinel.core.foreign.host import HostName
 from sentinel.core.foreign.visible import make_document_visible
+from sentinel.core.quantity import format_duration
 from sentinel.reports.paper.show import show_commands
 from sentinel.store import Reader
 from sentinel.web.exposition import MetricsPage, Pieces, Settle, keep_nothing
@@ -82,6 +83,7 @@ def load_templates() -> Environment:
     )
     made.filters["segment"] = partial(quote, safe="")  # of a path, whatever stands in it
     made.filters["commands"] = show_commands
+    made.filters["duration"] = format_duration
     teach_ages(made)
     return made
 

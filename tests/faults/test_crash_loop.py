@@ -365,7 +365,8 @@ def _escalations(
     found += [
         f"{name} given up after {spent[name]}" for name, _ in escalations if spent[name] != ATTEMPTS
     ]
-    last = max(incidents, key=lambda incident: incident.opened)
+    of_victim = [each for each in incidents if each.component == VICTIM]
+    last = max(of_victim, key=lambda incident: incident.opened)
     if not (
         last.exhausted
         and last.escalated

@@ -125,13 +125,14 @@ async def until(holds: Callable[[], bool]) -> None:
 @asynccontextmanager
 async def blocked_disk(platform: Platform) -> AsyncIterator[None]:
     """The store's thread does nothing else meanwhile."""
-    loop, go_on = asyncio.get_running_loop(), asyncio.Event()
+    loop, blocked, go_on = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
 
     def wait() -> None:
+        loop.call_soon_threadsafe(blocked.set)
         asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(20)
 
     waiting = asyncio.create_task(platform.engine.recorder.call(wait))
-    await asyncio.sleep(0)
+    await blocked.wait()
     yield
     go_on.set()
     await waiting

@@ -93,12 +93,13 @@ async def test_every_planted_hole_is_found(server, look):
 
 
 @EACH_SERVER
-async def test_what_is_said_is_what_an_oracle_gets(server, look):
-    """Every pattern for every role, on 18 also for every type: critical where a role really gets at
-    rows, else not.
+@pytest.mark.parametrize("types", ["one", pytest.param("all", marks=pytest.mark.nightly)])
+async def test_what_is_said_is_what_an_oracle_gets(server, look, types):
+    """Every pattern for every role, each for one of its types, at night for all: critical where a
+    role really gets at rows, else not.
     """
+    dice = random.Random(1) if types == "one" else None
     address = rig.make_database(server, "patterns")
-    dice = random.Random(1) if "15" in str(server.folder) else None
     made = rig.build(address, (*rig.SOUND, *rig.OPEN), dice)
     assert len(made) >= 30
     roles = ["th_app", "th_member", "th_owner"]

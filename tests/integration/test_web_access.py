@@ -365,6 +365,7 @@ CROSS = [
     {"Sec-Fetch-Site": "none"},
     {"Origin": "http://127.0.0.1:{port}", "Sec-Fetch-Site": "cross-site"},
     {"Origin": "http://\u00e9.example"},
+    {"Origin": "http://["},
 ]
 
 
@@ -555,6 +556,10 @@ async def test_bodies(world: World) -> None:
 
     assert await send(b'{"reason": "r"}', "text/plain") == 415
     assert await send(b"reason=r", "multipart/form-data; boundary=x") == 415
+    for charset in ("nonsense", "undefined", "zlib", "idna", "punycode", "utf-7"):
+        form = f"application/x-www-form-urlencoded; charset={charset}"
+        assert await send(b"reason=r", form) == 400
+    assert await send(b"reason=\xff", "application/x-www-form-urlencoded") == 400
     for data in (b"", b"[]", b"{", b"[" * 9000, b"\xff"):
         assert await send(data or b" ", "application/json") == 400
     assert await send(b" " * 70_000, "application/json") == 413

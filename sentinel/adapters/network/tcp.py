@@ -102,7 +102,7 @@ async def open_socket(address: Address) -> socket.socket:
             await _writable(connection.fileno())
             error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
-            raise OSError(error, f"{os.strerror(error)} ({_name_place(host, port)})")
+            raise OSError(error, f"{os.strerror(error)} ({_join_address(host, port)})")
     except BaseException:
         connection.close()
         raise
@@ -186,10 +186,10 @@ def _say_address(text: str) -> str:
     found = _TUPLE.match(text)
     if not found:
         return text
-    return _name_place(*found.groups())
+    return _join_address(*found.groups())
 
 
-def _name_place(host: str, port: object) -> str:
+def _join_address(host: str, port: int | str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

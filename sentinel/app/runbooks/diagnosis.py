@@ -22,6 +22,7 @@ from sentinel.config import Configuration
 from sentinel.core.component.incident import Event
 from sentinel.core.model import Finding, Incident, IncidentState
 from sentinel.core.moment import Moment
+from sentinel.core.notice.text import shorten
 from sentinel.core.order import Answer, Order, OrderKind
 from sentinel.core.quantity import format_duration
 from sentinel.engine.picture import CheckState
@@ -175,7 +176,7 @@ def summarize(transcript: Transcript) -> str:
         [
             said,
             *(
-                f"{record.act.removeprefix('check ')} is {record.detail}"[:160]
+                shorten(f"{record.act.removeprefix('check ')} is {record.detail}", 160)
                 for record in bad[:2]
             ),
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from statistics import fmean
 
 from sentinel.core.fault import Status
 
@@ -25,6 +26,22 @@ def find_needed(name: str, depends_on: DependsOn) -> list[str]:
 def put_in_order(names: Collection[str], depends_on: DependsOn) -> list[str]:
     """The names, what they need first: whoever needs another needs all that the other needs."""
     return sorted(names, key=lambda name: len(find_needed(name, depends_on)))
+
+
+def lay_out(depends_on: DependsOn) -> dict[str, tuple[int, int]]:
+    """(column, row) of each name in a picture. Column: the longest chain of what it needs; row:
+    beside what it needs, else in the order given, so that few lines cross.
+    """
+    column, row = dict[str, int](), dict[str, int]()
+    for name in put_in_order(depends_on, depends_on):
+        column[name] = max((column[n] + 1 for n in depends_on[name] if n in column), default=0)
+    for each in range(max(column.values(), default=-1) + 1):
+        mine = [name for name in depends_on if column[name] == each]
+        middle = {
+            name: fmean([row[n] for n in depends_on[name] if n in row] or [0]) for name in mine
+        }
+        row |= {name: n for n, name in enumerate(sorted(mine, key=middle.__getitem__))}
+    return {name: (column[name], row[name]) for name in depends_on}
 
 
 def find_root_cause(name: str, depends_on: DependsOn, statuses: Mapping[str, Status]) -> str:

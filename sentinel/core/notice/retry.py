@@ -12,6 +12,8 @@ from sentinel.core.model import ErrorClass
 
 LONGEST = 300.0
 """Seconds between two tries, at most, unless the receiver asks for more."""
+LONGEST_REST = 900.0
+"""Seconds for which a receiver may ask to be left alone."""
 KEPT = timedelta(days=1)
 """For so long a notice is tried: then it is of no use any more."""
 MOST_UNANSWERED = 2
@@ -49,7 +51,14 @@ class Tries:
 
     def is_due(self, now: datetime) -> bool:
         """Whether it may be tried now."""
-        return self.not_before is None or now >= self.not_before
+        return not is_resting(self.not_before, now)
+
+
+def is_resting(until: datetime | None, now: datetime) -> bool:
+    """Whether to wait until an instant. One that is further away than any rest was written by a
+    clock that has been set back since: it holds nothing up.
+    """
+    return until is not None and now < until <= now + timedelta(seconds=LONGEST_REST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ def decide_retry(
     failures = tries.failures + 1
     unanswered = tries.unanswered + (miss.arrived and not repeatable)
     grown = min(2.0 ** min(failures - 1, 30), LONGEST)
-    delay = max(grown, miss.retry_after or 0.0)
+    delay = max(grown, min(miss.retry_after or 0.0, LONGEST_REST))
     after = Tries(failures, unanswered, now + timedelta(seconds=delay), miss.error)
     if miss.error_class is ErrorClass.PERMANENT:
         return NoticeFate.REFUSED, after

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sentinel.core.model import AuditNote, Measurement, Row, Sli, Term
-from sentinel.core.tenants.trial import ACTION, LEAK, PASS, RESULTS, Trial, TrialLedger
+from sentinel.core.tenants.trial import ACTION, LEAK, PASS, RESULTS, Trial, TrialLedger, name_result
 
 _PASSED, _LEAKED = Term("probes_total", {"result": PASS}), Term("probes_total", {"result": LEAK})
 LEAKED = (_LEAKED,)
@@ -59,6 +59,6 @@ class TrialMemory:
 def name_results(trials: Sequence[Trial]) -> dict[str, list[str]]:
     """Which tries had which result, some of each, for evidence."""
     return {
-        result: [f"{t.way} {t.place}" for t in trials if t.result == result][:50]
+        name_result(result): [f"{t.way} {t.place}" for t in trials if t.result == result][:50]
         for result in RESULTS
     }

@@ -14,14 +14,21 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sentinel.core.fault import Fault, Status, sort_faults
+from sentinel.core.quantity import format_duration
 
 PASS, LEAK, ERROR = "pass", "leak", "error"
 RESULTS = (PASS, LEAK, ERROR)
 ACTION = "tenant trials"
 """Under this word of the audit log."""
 RECORD_EVERY = timedelta(minutes=15)
+_WRITTEN = {PASS: "kept_apart"}
+"""`pass` sounds like the name of a secret to whoever hides those; older records have it."""
+_READ = {written: result for result, written in _WRITTEN.items()}
 MAX_PLACES = 1000
 """Places of one way to try that a record names; more are counted."""
+MAX_TOLD = 5
+"""Tries of one result that are named to people."""
+_WORDS = {LEAK: "got at another tenant's", ERROR: "could not be judged", PASS: "kept apart"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,11 @@ class Trial:
     def way(self) -> str:
         """How and as whom."""
         return f"{self.probe} {self.role}".strip()
+
+
+def name_result(result: str) -> str:
+    """As a result is called where it is written down: in evidence and in the audit log."""
+    return _WRITTEN.get(result, result)
 
 
 def find_faults(trials: Sequence[Trial]) -> list[Fault]:
@@ -89,7 +101,7 @@ class TrialRecord:
                 "ended": self.ended.isoformat(),
                 "looks": self.looks,
                 "pause": round(self.pause, 3),
-                "outcomes": self.outcomes,
+                "outcomes": {name_result(each): by for each, by in self.outcomes.items()},
                 **({"cut": self.cut} if self.cut else {}),
             },
             separators=(",", ":"),
@@ -102,7 +114,7 @@ class TrialRecord:
         try:
             given: dict[str, Any] = json.loads(text)
             outcomes = {
-                str(result): {
+                _READ.get(result, str(result)): {
                     str(way): [str(each) for each in places] for way, places in by.items()
                 }
                 for result, by in given["outcomes"].items()
@@ -117,6 +129,27 @@ class TrialRecord:
             )
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError("this is no record of trials") from error
+
+    def describe(self) -> str:
+        """For people: how often what was tried, when, and what came of it; what failed is named."""
+        tries = sum(map(self.count, RESULTS))
+        looks = f" in {self.looks:,} looks until {self.ended:%H:%M:%S}" if self.looks > 1 else ""
+        told = [f"{tries:,} tries from {self.began:%Y-%m-%d %H:%M:%S} UTC on{looks}"]
+        for result, words in _WORDS.items():
+            if number := self.count(result):
+                names = [] if result == PASS else self._list_tries(result)
+                told.append(f"{number:,} {words}{': ' if names else ''}{', '.join(names)}")
+        if self.looks > 1:
+            told.append(f"longest pause {format_duration(self.pause)}")
+        if self.cut:
+            told.append(f"{self.cut:,} places more that are not named")
+        return "; ".join(told)
+
+    def _list_tries(self, result: str) -> list[str]:
+        """The first of those that came to this."""
+        tries = [f"{way} at {place}" for way, place, each in self.list_places() if each == result]
+        more = len(tries) - MAX_TOLD
+        return [*tries[:MAX_TOLD], *([f"{more:,} more"] if more > 0 else [])]
 
     def count(self, result: str) -> int:
         """How many tries had this result."""
@@ -197,3 +230,11 @@ def _group(trials: Iterable[Trial]) -> tuple[Outcomes, int]:
         else:
             cut += 1
     return found, cut
+
+
+def describe_detail(action: str, detail: str) -> str:
+    """The detail of a line of the audit log in words; that of other actions is in words as it is."""
+    try:
+        return TrialRecord.read(detail).describe() if action == ACTION else detail
+    except ValueError:
+        return detail

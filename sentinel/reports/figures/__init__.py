@@ -312,8 +312,8 @@ class RecoveryFacts:
     unaffected: Sequence[str] = ()
     people: Sequence[PersonAct] = ()
     agents: Sequence[AgentFact] = ()
-    agents_since: datetime | None = None
-    """The progress report whose counts `tasks_from` are; None before the first one."""
+    agents_period: Period | None = None
+    """Between the counts `tasks_from` and `tasks_to`; None where none is kept from before its end."""
     losses: Sequence[Figure] = ()
     lost: Sequence[FaultFact] = ()
     positions: Sequence[PositionFact] = ()
@@ -340,8 +340,8 @@ class ComponentFact:
 
 @dataclass(frozen=True, slots=True)
 class AgentFact:
-    """One agent as one check sees it: completed tasks at the last report and now; None where
-    nobody measured. `label` is the name that people call it, "" when it has no other than its id.
+    """One agent as one check sees it: completed tasks at the beginning and at the end of what
+    is told; None where nobody measured. `label` is the name that people call it, "" when it has no other than its id.
     """
 
     name: str

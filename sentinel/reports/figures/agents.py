@@ -1,4 +1,4 @@
-"""Every agent with its tasks: at the last report, and now."""
+"""Every agent with its tasks: between two readings that reports keep, or since one."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from sentinel.store import CheckView
 
 
 def list_agents(
-    kinds: Mapping[str, Kind], checks: Sequence[CheckView], earlier: Earlier
+    kinds: Mapping[str, Kind],
+    checks: Sequence[CheckView],
+    earlier: Earlier,
+    later: Earlier | None = None,
 ) -> list[AgentFact]:
-    """Every agent with its tasks. Of several checks that see an agent, those that count its tasks
-    are told; a check that counts none makes no zero of it.
+    """Every agent with its tasks, until `later`, else until now. Of several checks that see an
+    agent, those that count its tasks are told; a check that counts none makes no zero of it.
     """
     held = {each.check.name: each for each in find_sources(kinds, checks, Section.HELD)}
     found: list[AgentFact] = []
     for source in find_sources(kinds, checks, Section.COMPLETED):
-        found += _agents_of(source, held.get(source.check.name), earlier)
+        found += _agents_of(source, held.get(source.check.name), earlier, later)
     counted = {agent.name for agent in found if _counts(agent)}
     told = [agent for agent in found if _counts(agent) or agent.name not in counted]
     return sorted(told, key=lambda agent: (agent.name, agent.check))
@@ -32,10 +35,11 @@ def _counts(agent: AgentFact) -> bool:
 
 
 def _agents_of(
-    source: FigureSource, held: FigureSource | None, earlier: Earlier
+    source: FigureSource, held: FigureSource | None, earlier: Earlier, later: Earlier | None
 ) -> Iterator[AgentFact]:
     """The agents that one check lists."""
-    done, before = read_each(source), earlier_each(source, earlier)
+    done = read_each(source) if later is None else earlier_each(source, later)
+    before = earlier_each(source, earlier)
     holds = {} if held is None else read_each(held)
     for name, labels in _listed(source).items():
         now, then = done.get(name), before.get(name)

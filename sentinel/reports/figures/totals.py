@@ -9,7 +9,7 @@ from typing import Any
 
 from sentinel.core.model import Fold, Section
 from sentinel.probes import Kind
-from sentinel.reports.figures import Figure
+from sentinel.reports.figures import Figure, Period
 from sentinel.reports.figures.measure import (
     SINCE_WATCH_BEGAN,
     FigureSource,
@@ -21,10 +21,12 @@ from sentinel.reports.figures.measure import (
     read_rows,
     share,
 )
-from sentinel.store import CheckView, Reader
+from sentinel.store import CheckView, Reader, ReportRow
 from sentinel.store.document import read_instant, read_object, write
 
 BASELINE = "progress_baseline"
+MAX_REPORTS = 50
+"""Reports that are looked through for what stood around a period, the newest."""
 NO_EARLIER = "no earlier value to compare with"
 SECTIONS = (Section.DELIVERY, Section.ASSIGNMENT, Section.WORK, Section.COMPLETED, Section.CREATED)
 Marks = Mapping[str, Mapping[str, Any]]
@@ -104,11 +106,34 @@ def read_earlier(store: Reader, report: str, began: datetime | None) -> Earlier:
     """
     last = next(iter(store.reports(report, limit=1)), None)
     if last is not None:
-        at = _instant(last.facts.get("generated")) or last.at
-        return Earlier(at, _read_totals(last.facts.get("totals")))
-    if kept := read_object(store.meta(BASELINE)):
-        return Earlier(_instant(kept.get("generated")), _read_totals(kept.get("totals")))
-    return Earlier(began, first=True)
+        return _read_report(last)
+    return _read_baseline(store) or Earlier(began, first=True)
+
+
+def read_around(store: Reader, report: str, period: Period) -> tuple[Earlier, Earlier | None]:
+    """Totals that reports of that name kept around a period: the last ones from before it, else the
+    first ones in it; and the first ones from after it, None where what stands now is the first.
+    Nothing is known of a period that ended before any of them.
+    """
+    kept = [_read_report(each) for each in store.reports(report, limit=MAX_REPORTS)]
+    baseline = _read_baseline(store) if len(kept) < MAX_REPORTS else None
+    found = {each.at: each for each in (*kept, baseline) if each is not None and each.at}
+    before = [found[at] for at in sorted(found) if at <= period.began]
+    within = [found[at] for at in sorted(found) if period.began < at < period.ended]
+    after = [found[at] for at in sorted(found) if at >= period.ended]
+    return next(iter([*before[-1:], *within]), Earlier(None)), next(iter(after), None)
+
+
+def _read_report(row: ReportRow) -> Earlier:
+    at = _instant(row.facts.get("generated")) or row.at
+    return Earlier(at, _read_totals(row.facts.get("totals")))
+
+
+def _read_baseline(store: Reader) -> Earlier | None:
+    kept = read_object(store.meta(BASELINE))
+    if not kept:
+        return None
+    return Earlier(_instant(kept.get("generated")), _read_totals(kept.get("totals")))
 
 
 def measure_section(

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from statistics import fmean
 
-from sentinel.core.component.dependencies import DependsOn, find_needed, put_in_order
+from sentinel.core.component.dependencies import DependsOn, find_needed, lay_out
 from sentinel.web.live.line import ComponentLine, rank
 
 MAX_NODES = 40
@@ -89,16 +88,10 @@ def _urgency(line: ComponentLine) -> tuple[int, str]:
 
 
 def _place(needs: DependsOn) -> dict[str, tuple[int, int]]:
-    """Column: the longest chain of needs before it; row: in the order of what it needs."""
-    column, row = dict[str, int](), dict[str, int]()
-    for name in put_in_order(needs, needs):
-        column[name] = max((column[need] + 1 for need in needs[name]), default=0)
-    for each in range(max(column.values()) + 1):
-        mine = [name for name, at in column.items() if at == each]
-        middle = {name: fmean([row[need] for need in needs[name]] or [0.0]) for name in mine}
-        for n, name in enumerate(sorted(mine, key=lambda name: (middle[name], name))):
-            row[name] = n
-    return {name: (1 + column[name] * (BOX + GAP), 1 + row[name] * ROW) for name in needs}
+    return {
+        name: (1 + column * (BOX + GAP), 1 + row * ROW)
+        for name, (column, row) in lay_out(dict(sorted(needs.items()))).items()
+    }
 
 
 def _draw_way(begin: tuple[int, int], end: tuple[int, int]) -> str:

@@ -8,7 +8,8 @@ from contextlib import aclosing, suppress
 
 from aiohttp import web
 
-from sentinel.web.access import present_caller
+from sentinel.core.access import AccessScope
+from sentinel.web.access import KEEPER, present_caller
 from sentinel.web.exposition import accepts_gzip
 from sentinel.web.live.paint import paint_page
 from sentinel.web.site import SITE
@@ -17,7 +18,9 @@ from sentinel.web.visitor import Visitor
 TAKEN_WITHIN = 20.0
 """Seconds within which a message is to be taken: after that somebody begins anew, with what is then."""
 LASTS = 900.0
-"""Seconds after which a stream ends and is asked for again: a token that was revoked is not for ever."""
+"""Seconds after which a stream ends and is asked for again."""
+LOOK_AGAIN = 1.0
+"""Seconds after which a stream asks again whether its caller may still read."""
 PACKING = 4
 
 
@@ -54,13 +57,27 @@ async def follow_status(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     mark = request.headers.get("Last-Event-ID") or request.query.get("after", "")
     with suppress(TimeoutError, ConnectionError):  # it comes again with what it has seen
-        async with asyncio.timeout(LASTS), aclosing(site.live.follow(mark)) as messages:
-            async for message in messages:
-                if not await _send(response, message):
-                    break
+        async with asyncio.timeout(LASTS):
+            await _tell(request, response, mark)
     if isinstance(visitor, Visitor):
         visitor.end_following()
     return response
+
+
+async def _tell(request: web.Request, response: web.StreamResponse, mark: str) -> None:
+    """Everything since a mark, for as long as who asked may read: a token may be revoked, a session
+    may end, and the rules of access may change meanwhile.
+    """
+    loop, keeper = asyncio.get_running_loop(), request.app[KEEPER]
+    looked = loop.time()
+    async with aclosing(request.app[SITE].live.follow(mark)) as messages:
+        async for message in messages:
+            if loop.time() - looked >= LOOK_AGAIN:
+                looked = loop.time()
+                if not await keeper.still_may(request, AccessScope.READ):
+                    return
+            if not await _send(response, message):
+                return
 
 
 async def _send(response: web.StreamResponse, message: bytes) -> bool:

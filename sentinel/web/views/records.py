@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from shlex import quote
 from typing import Any
@@ -10,6 +11,7 @@ from sentinel.core.bus.housekeeping import Chore
 from sentinel.core.moment import Moment
 from sentinel.core.notice.maintenance import MaintenanceWindow
 from sentinel.core.quantity import format_duration
+from sentinel.core.tenants.trial import describe_detail
 from sentinel.store import Reader
 from sentinel.store.notices import (
     present_maintenance,
@@ -137,7 +139,9 @@ def _describe_chore(store: Reader, chore: Chore, now: datetime) -> Document:
 
 
 def read_audit(store: Reader, _known: Known, now: datetime, ask: Ask) -> Document:
-    """The audit log, newest first. Keys: `rows`, `leaf`, `only`, `actions`, `searched`, `cut`."""
+    """The audit log, newest first. Keys: `rows` (`told`: the detail in words), `leaf`, `only`,
+    `actions`, `searched`, `cut`.
+    """
     actor, action, text = ask.read("actor"), ask.read("action"), ask.read("text")
     read = store.audit(AUDIT_SEARCHED + 1)
     rows = read[:AUDIT_SEARCHED]
@@ -151,7 +155,10 @@ def read_audit(store: Reader, _known: Known, now: datetime, ask: Ask) -> Documen
     leaf = Leaf.read(ask, PER_PAGE, len(found))
     return {
         "generated": now,
-        "rows": leaf.cut(found),
+        "rows": [
+            {**asdict(each), "told": describe_detail(each.action, each.detail)}
+            for each in leaf.cut(found)
+        ],
         "leaf": leaf.describe(ask),
         "only": {"actor": actor, "action": action, "text": text},
         "actions": sorted({each.action for each in rows}),

@@ -157,6 +157,23 @@ def test_a_brake_over_everything_has_a_name(automation: Automation) -> None:
     assert automation.brake("a0") == "6 of 20 components down"
 
 
+def test_what_takes_groups_down_is_one_page(automation: Automation) -> None:
+    """A group within everything has no page of its own; one that had is free when everything is."""
+
+    def look(down: list[str]) -> list[tuple[str, str]]:
+        orders = automation.look(GROUPS, down).orders
+        return [(order.payload["event"], order.subject) for order in orders]
+
+    everybody = [*DOWN, *(f"s{n}" for n in range(4))]
+    (page,) = automation.look(GROUPS, everybody).orders
+    crowd = "7 of 20 components down, 3 of 5 agents down"
+    assert page.payload["text"].startswith(f"common cause: {crowd}; nothing")
+    assert look(DOWN) == [("braked", "agents"), ("brake_released", "everything")]
+    assert look(everybody) == [("braked", "everything")]
+    assert look(everybody[1:]) == []  # two agents: no brake of theirs, and they are not free
+    assert look([]) == [("brake_released", "everything"), ("brake_released", "agents")]
+
+
 def test_a_brake_is_remembered_over_a_restart(automation: Automation, store: SqliteStore) -> None:
     """It is not told again; early on it is not said to be off, for not everybody was seen."""
     changes = keep(store, automation.look(GROUPS, DOWN))

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from sentinel.core.model import ErrorClass
 from sentinel.core.order import Answer, Order
@@ -92,6 +93,18 @@ async def test_back_off_survives_a_restart(desk, store, recorder, metrics, clock
     await again.turn()
     assert sorted(receiver.told) == ["api opened", "bus opened"]
     await again.close()
+
+
+async def test_a_clock_that_is_set_back_keeps_no_channel_silent(desk, receiver, clock):
+    """What rested until some minute of a day that is not here yet is tried, and so is the rest."""
+    receiver.misses = [NotDelivered("answered 429", retry_after=120.0)]
+    await desk.fall("api")
+    await desk.turn()
+    clock.set_back = 86400.0
+    await desk.fall("bus")
+    await desk.after(1.0)
+    await desk.turn()
+    assert sorted(receiver.told) == ["api opened", "bus opened"]
 
 
 async def test_what_is_refused_is_not_tried_again(desk, receiver, metrics, store):
@@ -181,12 +194,15 @@ async def test_a_channel_that_raises_anything_is_one_that_failed(desk, receiver,
 
 
 async def test_notices_of_a_channel_that_is_gone_are_answered(desk, store, clock):
-    """They wait for nobody."""
+    """They wait for nobody, and the log has what they would have told."""
     await desk.fall("api")
     desk.receivers.clear()
     await desk.open()
-    await desk.turn()
+    with capture_logs() as lines:
+        await desk.turn()
     assert store.take_orders() == []
+    [title] = [line["title"] for line in lines if line["event"] == "notice_given_up"]
+    assert "api is down" in title
 
 
 async def test_an_order_that_can_not_be_read_is_answered(desk, store, clock):

@@ -9,6 +9,7 @@ import json
 import socket
 import ssl
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -313,6 +314,27 @@ async def test_a_mail_server_that_hangs_is_left(room) -> None:
         assert not nothing.value.arrived
     with pytest.raises(NotDelivered, match="unreachable"):
         await send("email", mail_options(1), room)
+
+
+async def test_a_mail_server_that_never_ends_a_reply_is_left(room) -> None:
+    """A reply of lines without end costs no memory: it is cut long before the deadline."""
+    said = 0
+
+    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal said
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"220-" + b"x" * 1000 + b"\r\n")
+                await writer.drain()
+                said += 1000
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        given = mail_options(server.sockets[0].getsockname()[1], deadline="60s")
+        with pytest.raises(NotDelivered, match="hung up") as caught:
+            await send("email", given, room)
+    assert (caught.value.arrived, said < 64_000_000) == (False, True)
 
 
 async def test_no_mail_goes_out_in_the_open_when_tls_is_wanted(room) -> None:

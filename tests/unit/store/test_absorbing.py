@@ -14,8 +14,8 @@ from sentinel.core.fault import Fault, StandingFault, Status
 from sentinel.core.model import Transition
 from sentinel.core.objective import Counts, Slice
 from sentinel.core.order import Answer
-from sentinel.store import AuditLine, Changes, Sample
-from sentinel.store.absorbing import MAX_SAMPLES, absorb
+from sentinel.store import AuditLine, Changes, Sample, absorbing
+from sentinel.store.absorbing import MAX_SAMPLES, put_all_together
 from sentinel.store.sqlite import SqliteStore
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -50,10 +50,7 @@ def test_together_is_as_one_after_the_other(tmp_path: Path, seed: int) -> None:
     turns = [draw(chance, n) for n in range(30)]
     for turn in turns:
         apart.commit(turn)
-    waiting = [Changes()]
-    for turn in turns:
-        if not absorb(waiting[-1], turn):
-            waiting.append(turn)
+    waiting = put_all_together(turns)
     assert len(waiting) < len(turns)
     for turn in waiting:
         together.commit(turn)
@@ -79,9 +76,7 @@ def test_no_part_of_a_turn_is_forgotten() -> None:
     whole = Changes(clock_step=timedelta(1), meta={"a": "b"}, answers={"k": Answer.done("x")})
     whole.payloads["l"] = {"tries": {}}
     known = {field.name for field in fields(Changes)}
-    total = Changes()
-    absorb(total, whole)
-    assert total == whole
+    assert put_all_together([Changes(), whole]) == [whole]
     assert known == {
         *("checks", "components", "incidents", "attempts", "processes", "faults"),
         *("health", "probe_state", "meta", "payloads", "answers", "clock_step"),
@@ -92,11 +87,26 @@ def test_no_part_of_a_turn_is_forgotten() -> None:
 
 def test_what_waits_does_not_grow_for_ever() -> None:
     """A look that says the same again needs no room; of figures the latest stay."""
-    total, chance = Changes(), random.Random(1)
-    for n in range(300):
-        absorb(total, replace(draw(chance, n), clock_step=timedelta()))
+    chance = random.Random(1)
+    turns = [replace(draw(chance, n), clock_step=timedelta()) for n in range(300)]
+    (total,) = put_all_together(turns)
     assert len(total.health) == len(total.probe_state) == 3
     assert len(total.faults) <= 3
     points = [Sample(NOW, "a", "x", {}, n) for n in range(MAX_SAMPLES + 5)]
-    absorb(total, Changes(samples=points))
+    (total,) = put_all_together([total, Changes(samples=points)])
     assert (len(total.samples), total.samples[-1]) == (MAX_SAMPLES, points[-1])
+
+
+def test_a_turn_is_looked_at_once_however_many_wait(monkeypatch) -> None:
+    """One after the other taken into a whole that grows, ten thousand would cost the loop minutes."""
+    seen = 0
+
+    def key(name: object) -> object:
+        nonlocal seen
+        seen += 1
+        return name
+
+    monkeypatch.setitem(absorbing._REPLACED, "processes", key)
+    turns = [Changes(processes=[str(n)]) for n in range(1000)]  # type: ignore[list-item]
+    (total,) = put_all_together(turns)
+    assert len(total.processes) == seen == 1000

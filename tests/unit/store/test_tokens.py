@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from datetime import UTC, datetime, timedelta
@@ -69,6 +70,20 @@ def test_a_file_that_is_open_to_others(tmp_path: Path, mode: int) -> None:
     assert "chmod 600" in caught.value.guidance
 
 
+def write_one(**changes: object) -> str:
+    """A file with one token, as somebody wrote it by hand."""
+    made = {"name": "a", "scope": "read", "sha256": "AB" * 32, "created": "2026-03-01T12:00:00Z"}
+    return json.dumps({"tokens": [{**made, "expires": None, **changes}]})
+
+
+def test_a_hash_in_capitals_is_the_same(tmp_path: Path) -> None:
+    """As other tools write it."""
+    (tmp_path / TOKENS_FILE).write_text(write_one())
+    (tmp_path / TOKENS_FILE).chmod(0o600)
+    [token] = read_tokens(tmp_path)
+    assert token.digest == "ab" * 32
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -79,6 +94,12 @@ def test_a_file_that_is_open_to_others(tmp_path: Path, mode: int) -> None:
         '{"tokens": [7]}',
         '{"tokens": [{"name": "a", "scope": "root", "sha256": "", "created": "", "expires": null}]}',
         '{"tokens": [{"name": "a", "scope": "read", "sha256": "abcd", "created": "", "expires": null}]}',
+        write_one(expires="2026-03-01T12:00:00"),
+        write_one(created="2026-03-01T12:00:00"),
+        write_one(expires="soon"),
+        write_one(name="a\nb"),
+        write_one(name="\u202ea"),
+        write_one(name=7),
         "\udcff".encode("utf-8", "surrogateescape"),
         "[" * 100_000,
     ],

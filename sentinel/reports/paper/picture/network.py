@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from sentinel.core.component.dependencies import DependsOn, find_needed
+from sentinel.core.component.dependencies import DependsOn, lay_out
 from sentinel.reports.paper.picture import svg
 
 BOX, HIGH, GAP, ROW, TOP = 168.0, 46.0, 44.0, 60.0, 10.0
@@ -43,17 +43,11 @@ def draw_network(facts: Mapping[str, Any]) -> Markup:
 
 
 def place_boxes(needs: DependsOn) -> Places:
-    """Column: the longest chain of needs before it; row: in the order given."""
-    column: dict[str, int] = {}
-    for name in sorted(needs, key=lambda each: len(find_needed(each, needs))):
-        column[name] = max((column[need] + 1 for need in needs[name] if need in column), default=0)
-    rows: dict[int, int] = {}
-    places = {}
-    for name in needs:
-        row = rows.get(column[name], 0)
-        rows[column[name]] = row + 1
-        places[name] = 10 + column[name] * (BOX + GAP), TOP + row * ROW
-    return places
+    """Where the upper left corner of each box is."""
+    return {
+        name: (10 + column * (BOX + GAP), TOP + row * ROW)
+        for name, (column, row) in lay_out(needs).items()
+    }
 
 
 def measure_boxes(places: Places) -> tuple[float, float]:

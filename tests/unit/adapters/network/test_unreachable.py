@@ -8,7 +8,6 @@ import socket
 import pytest
 
 from sentinel.adapters.network.tcp import open_socket, unreachable
-from sentinel.demo.servers import free_port
 
 
 def test_the_cause_is_said_in_the_words_of_the_system() -> None:
@@ -22,11 +21,15 @@ def test_the_cause_is_said_in_the_words_of_the_system() -> None:
     assert unreachable(OSError("odd")).message == "unreachable: odd"
 
 
-async def test_a_socket_of_ours_says_it_alike() -> None:
-    """The address as people write it, not as Python does."""
-    port = free_port()
-    with pytest.raises(OSError, match="refused") as caught:
-        await open_socket((socket.AF_INET, "127.0.0.1", port))
-    assert unreachable(caught.value).message == (
-        f"unreachable: Connection refused (127.0.0.1:{port})"
-    )
+@pytest.mark.parametrize(
+    ("family", "host", "said"),
+    [(socket.AF_INET, "127.0.0.1", "127.0.0.1"), (socket.AF_INET6, "::1", "[::1]")],
+)
+async def test_our_own_sockets_say_the_address_as_people_write_it(family, host, said) -> None:
+    """No tuple of Python: it is what the page says first about a server that is down."""
+    with socket.socket(family) as bound:
+        bound.bind((host, 0))
+        port = bound.getsockname()[1]
+        with pytest.raises(ConnectionRefusedError) as refused:
+            await open_socket((family, host, port))
+    assert unreachable(refused.value).message == f"unreachable: Connection refused ({said}:{port})"

@@ -15,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from sentinel.app.runbooks.bookcase import Bookcase
-from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest
+from sentinel.app.runbooks.diagnosis import Diagnosis, find_latest, summarize
 from sentinel.app.runbooks.hands import ReadingHands
 from sentinel.config import Configuration, load
 from sentinel.core.fault import FaultKind, Severity, Status
@@ -27,6 +27,7 @@ from sentinel.errors import ActionRefused, UsageError
 from sentinel.metrics import Metrics
 from sentinel.redaction import Redaction
 from sentinel.runbook.book import Action, BookStep
+from sentinel.runbook.transcript import StepRecord, Transcript
 from sentinel.store import Changes
 from sentinel.store.sqlite import SqliteStore
 
@@ -383,3 +384,12 @@ async def test_a_runbook_that_a_reload_has_taken_away(world: World) -> None:
     assert lines == []
     (entry,) = world.notes()
     assert entry.text == "runbook mine can't be run: it is not on the shelf any more"
+
+
+def test_the_line_of_a_diagnosis_says_where_it_was_cut() -> None:
+    """A figure that ends in the middle reads like another one: 32 of 320."""
+    detail = "degraded: " + "a long sentence with 320 tasks " * 8
+    record = StepRecord("look", "check pages", False, "done", detail)
+    line = summarize(Transcript("book", "A book", {}, False, T0, T0, "done", (record,)))
+    assert line.startswith("runbook book: 1 of 1 reading steps answered; pages is degraded: a long")
+    assert line.endswith("…")

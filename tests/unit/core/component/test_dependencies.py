@@ -8,6 +8,7 @@ from sentinel.core.component.dependencies import (
     find_circle,
     find_needed,
     find_root_cause,
+    lay_out,
     put_in_order,
     turn_round,
 )
@@ -75,3 +76,12 @@ def test_who_needs_it() -> None:
     turned = turn_round(graph)
     assert turned == {"bus": ("api",), "api": ("web",), "web": (), "other": ()}
     assert sorted(find_needed("bus", turned)) == ["api", "web"]
+
+
+def test_a_picture_has_few_crossings() -> None:
+    """Right of all that is needed, beside it, no two at one place; what nobody knows takes none."""
+    needs = {"db": (), "bus": (), "b": ("bus", "gone"), "a": ("db",), "web": ("a", "db")}
+    assert lay_out(needs) == {
+        "db": (0, 0), "bus": (0, 1), "a": (1, 0), "b": (1, 1), "web": (2, 0),
+    }  # fmt: skip
+    assert lay_out({}) == {}

@@ -7,9 +7,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sentinel.core.fault import Fault, Status
+from sentinel.core.tenants.memory import name_results
 from sentinel.core.tenants.period import add_up
-from sentinel.core.tenants.trial import MAX_PLACES, Trial, TrialLedger, TrialRecord
-from sentinel.redaction import Redaction
+from sentinel.core.tenants.trial import (
+    ACTION,
+    MAX_PLACES,
+    Trial,
+    TrialLedger,
+    TrialRecord,
+    describe_detail,
+)
+from sentinel.redaction import Redaction, tells_secret
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PASS = [Trial("other_tenant", "public.t", None, "app")]
@@ -42,7 +50,38 @@ def test_a_record_is_read_as_it_was_written_also_without_secrets():
     """The words of results and ways sound like names of secrets; hiding them cost the whole report."""
     tried = [*PASS, Trial("no_token", "/api/tasks"), *LEAK]
     (record,) = watch([(0, tried)])
-    assert TrialRecord.read(Redaction(["s3cret-word"]).scrub(record.write())) == record
+    clean = Redaction(["s3cret-word"])
+    assert TrialRecord.read(clean.scrub(record.write())) == record
+    assert clean.scrub(name_results(tried))["kept_apart"]
+    assert not any(map(tells_secret, name_results(tried)))
+
+
+def test_a_record_of_before_is_read():
+    """Its word for what was kept apart was another one."""
+    (record,) = watch([(0, PASS)])
+    assert TrialRecord.read(record.write().replace("kept_apart", "pass")) == record
+
+
+def test_a_record_is_told_in_words():
+    """How often, when, and which got through; what is no record stays as it is."""
+    found = watch([(0, BLIND), (60, [*PASS, *LEAK * 7]), (360, [*PASS, *LEAK * 7]), (400, PASS)])
+    told = [describe_detail(ACTION, record.write()) for record in found]
+    assert told[0] == (
+        "1 tries from 2026-03-01 12:00:00 UTC on; 1 could not be judged: other_tenant app at public.t"
+    )
+    assert told[1].startswith(
+        "8 tries from 2026-03-01 12:01:00 UTC on; 7 got at another tenant's: other_tenant app at"
+    )
+    assert told[1].endswith("public.t, 2 more; 1 kept apart")
+    (_, record) = watch([(0, PASS), (60, PASS), (360, PASS), (900, PASS)])
+    assert record.describe() == (
+        "3 tries from 2026-03-01 12:00:00 UTC on in 3 looks until 12:15:00; 3 kept apart;"
+        " longest pause 9 min"
+    )
+    (record,) = watch([(0, [Trial("other_tenant", f"t{n}") for n in range(MAX_PLACES + 5)])])
+    assert record.describe().endswith("1,000 kept apart; 5 places more that are not named")
+    assert describe_detail("ack", record.write()) == record.write()
+    assert describe_detail(ACTION, "{") == "{"
 
 
 def test_every_look_is_in_exactly_one_record():

@@ -36,7 +36,10 @@ def test_a_report_that_is_not_on_the_shelf(store: SqliteStore) -> None:
     """The names that there are stand in the answer."""
     with pytest.raises(UsageError, match="'poem' is no kind of report") as caught:
         collect(store, "poem", T0, ReportRequest())
-    assert caught.value.guidance == "choose one of daily, progress, readiness, recovery, shift"
+    assert (
+        caught.value.guidance
+        == "choose one of daily, progress, readiness, recovery, shift, tenants"
+    )
 
 
 @pytest.mark.parametrize("kind", ["recovery", "progress"])
