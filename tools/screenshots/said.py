@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,6 +19,7 @@ READ = r"""(() => {
     cards: all("#incidents article").map((card) => ({
       component: card.getAttribute("aria-label"), status: card.classList[1], text: text(card),
       runbook: text(card.querySelector('a[href^="/runbooks/"]')),
+      commands: [...card.querySelectorAll("dd > code")].map(text),
     })),
     rows: all("#components tr, #checks tr").filter((row) => row.className !== "up")
       .map((row) => row.id + "\n" + text(row)),
@@ -30,9 +30,6 @@ READ = r"""(() => {
 })()"""
 
 
-_ENDING = re.compile(r"`(sentinel reset [^`]+)`")
-
-
 @dataclass(frozen=True, slots=True)
 class SaidCard:
     """One cause card."""
@@ -41,6 +38,8 @@ class SaidCard:
     status: str
     text: str
     runbook: str
+    commands: tuple[str, ...] = ()
+    """What it asks a person to type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,8 @@ class Said:
     @property
     def asked_for(self) -> set[str]:
         """Commands that end what only a person may end."""
-        return {found for card in self.cards for found in _ENDING.findall(card.text)}
+        typed = {each for card in self.cards for each in card.commands}
+        return {each for each in typed if each.startswith("sentinel reset ")}
 
     def describe(self) -> str:
         """For people, to be compared line by line."""
@@ -97,7 +97,9 @@ async def read_said(page: Page, after: float) -> Said:
         "after": round(after, 2),
         "notices": tuple(found["notices"]),
         "rows": tuple(found["rows"]),
-        "cards": tuple(SaidCard(**each) for each in found["cards"]),
+        "cards": tuple(
+            SaidCard(**{**each, "commands": tuple(each["commands"])}) for each in found["cards"]
+        ),
     }
     return Said(**given)
 

@@ -136,7 +136,8 @@ async def _wait_for_calm(photographer: Photographer, stage: DemoStage) -> None:
             text = ", ".join([*left, *said.notices, *said.rows]) or f"overall {said.overall}"
             album.wrong.append(f"{HEALED_WITHIN:g} s after its end is left: {text}")
             return
-        for command in sorted(said.asked_for - set(album.typed)):
+        asked_for = said.asked_for | await stage.list_acceptances()
+        for command in sorted(asked_for - set(album.typed)):
             album.typed.append(command)
             if code := await stage.type(command):
                 album.wrong.append(f"what the page asked for ended with {code}: {command}")

@@ -57,6 +57,13 @@ class DemoStage:
             await asyncio.sleep(0.05)
         raise NoDemo(f"the chaos {scenario} did not {phase}")
 
+    async def list_acceptances(self) -> set[str]:
+        """What is to be typed so that losses that stand until somebody accepts them stand no more."""
+        found = await asyncio.to_thread(fetch, f"{self.base}/api/v1/faults")
+        lasting = [each for each in found["faults"] if each["lasts_until"] and not each["accepted"]]
+        cures = {line for each in lasting for line in each["cure"]}
+        return {line for line in cures if line.startswith("sentinel faults accept ")}
+
     async def type(self, command: str) -> int:
         """Do as the page says: `sentinel …` beside this demo; its exit code."""
         config = str(self.folder / "latest" / "config")
