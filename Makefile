@@ -96,7 +96,7 @@ format: setup  ## let ruff format and fix
 dashboards: setup  ## write dashboards/*.json anew; ARGS=--pictures draws docs/dashboards too, from a demo under chaos
 	@$(BIN)/python -m tools.grafana $(ARGS)
 
-screenshots: setup  ## pictures of every page, at three widths, light and dark, from a demo under chaos, into var/screenshots
+screenshots: setup  ## pictures of every page, from a demo under chaos; ARGS=--scenarios: of the open status page in each scenario
 	@$(BIN)/python -m tools.screenshots $(ARGS)
 
 bench: setup  ## figures, written to benchmarks/RESULTS.md
