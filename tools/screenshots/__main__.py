@@ -47,7 +47,7 @@ async def take_pictures(
                         wrong += await judge(page, f"{name} at {width}")
                         file = out / f"{name}-{width}-{'dark' if dark else 'light'}.png"
                         file.write_bytes(await page.photograph())
-            wrong += [each for each in page.problems if "404" not in each]
+            wrong += [each for each in page.complaints if "404" not in each]
     return list(dict.fromkeys(wrong))
 
 

@@ -108,7 +108,7 @@ async def play(name: str, out: Path, folder: Path) -> ScenarioAlbum:
         await stage.wait_for_phase(name, "end")
         await _wait_for_calm(photographer, stage)
         await photographer.take(CALM)
-        album.wrong += [each for each in page.problems if '"level": "error"' in each]
+        album.wrong += page.complaints
     album.wrong += judge_channel(album.looks)
     (album.folder / "said.json").write_text(write_json(album.said))
     return album
