@@ -136,6 +136,7 @@ async def _wait_for_calm(photographer: Photographer, stage: DemoStage) -> None:
             text = ", ".join([*left, *said.notices, *said.rows]) or f"overall {said.overall}"
             album.wrong.append(f"{HEALED_WITHIN:g} s after its end is left: {text}")
             return
+        await stage.clear_letters()
         asked_for = said.asked_for | await stage.list_acceptances()
         for command in sorted(asked_for - set(album.typed)):
             album.typed.append(command)
