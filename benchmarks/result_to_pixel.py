@@ -34,7 +34,7 @@ from sentinel.store.sqlite import SqliteStore
 from sentinel.web.app import make_app
 from sentinel.web.guard import STREAM, listen_hosts
 from sentinel.web.page import open_page
-from tests.chromium import Page, open_chromium
+from tools.screenshots.browser import Page, open_browser
 
 CHECKS, MANY, PAGES = 200, 2000, 50
 RATE, SECONDS = 100, 15
@@ -199,7 +199,7 @@ async def _run(report: Report, folder: Path) -> None:
 
 
 async def _measure_pixels(report: Report, server: Server, folder: Path) -> None:
-    async with open_chromium(folder) as page:
+    async with open_browser(folder / "profile") as page:
         await page.show(1400, 900)
         await page.open(server.url)
         await page.wait_for("document.querySelector('#fresh').dataset.state === 'live'")

@@ -27,18 +27,11 @@ from sentinel.web.live.line import show_age
 from sentinel.web.live.worst_first import WorstFirst
 from sentinel.web.visitor import VisitorStage
 from tests.browser.daemon import LIVE, Daemon
-from tests.chromium import Page, open_chromium
 from tests.unit.web.live.world import check, component, incident, make_platform, stand, wander
+from tools.screenshots.browser import Page
 
 NAMES = [f"part-{n}" for n in range(6)]
 HERE = "document.activeElement.closest('[id]')?.id"
-
-
-@pytest.fixture
-async def page(tmp_path: Path) -> AsyncIterator[Page]:
-    """A blank page."""
-    async with open_chromium(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

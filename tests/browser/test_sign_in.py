@@ -13,18 +13,11 @@ from aiohttp import web
 from sentinel.core.fault import Status
 from sentinel.core.model import Incident, IncidentState
 from sentinel.store import Changes
-from tests.chromium import Page, open_chromium
 from tests.integration.test_web_access import T0, World, secret_of
+from tools.screenshots.browser import Page
 
 TEXT = "document.body.innerText"
 INCIDENT = Incident("I1", "bus", T0, IncidentState.OPEN, Status.DOWN, "nobody answers", "port")
-
-
-@pytest.fixture
-async def page(tmp_path: Path) -> AsyncIterator[Page]:
-    """A blank page."""
-    async with open_chromium(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

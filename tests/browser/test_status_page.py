@@ -11,16 +11,9 @@ import pytest
 
 from sentinel.store.sqlite import SqliteStore
 from tests.browser.daemon import Daemon
-from tests.chromium import Page, open_chromium
+from tools.screenshots.browser import Page
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
-
-
-@pytest.fixture
-async def page(tmp_path: Path) -> AsyncIterator[Page]:
-    """A blank page."""
-    async with open_chromium(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

@@ -9,19 +9,12 @@ import pytest
 
 from sentinel.store.sqlite import SqliteStore
 from tests.browser.test_live_page import judge
-from tests.chromium import Page, open_chromium
 from tests.site_rig import Site, fill, name_pages, serve
 from tests.site_walk import list_paths
+from tools.screenshots.browser import Page
 
 NAME = "agent-" + "n" * 194
 """A long name without a place to break."""
-
-
-@pytest.fixture
-async def page(tmp_path: Path) -> AsyncIterator[Page]:
-    """A blank page."""
-    async with open_chromium(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture
@@ -54,14 +47,13 @@ async def walk(page: Page, site: Site, names: Mapping[str, list[str]]) -> dict[s
     return found
 
 
-async def test_everybody_can_read_every_page(tmp_path: Path, site: Site) -> None:
+async def test_everybody_can_read_every_page(page: Page, site: Site) -> None:
     """At 320 pixels and in the dark: no page scrolls sideways whatever the names, axe finds nothing,
     nothing violates the policy.
     """
-    async with open_chromium(tmp_path) as page:
-        await page.show(320, dark=True)
-        assert await walk(page, site, name_pages(NAME)) == {}
-        problems = [each for each in page.problems if '"level": "error"' in each]
+    await page.show(320, dark=True)
+    assert await walk(page, site, name_pages(NAME)) == {}
+    problems = [each for each in page.problems if '"level": "error"' in each]
     assert [each for each in problems if "404" not in each and "400" not in each] == []
 
 
@@ -69,19 +61,18 @@ async def test_everybody_can_read_every_page(tmp_path: Path, site: Site) -> None
 @pytest.mark.parametrize(
     ("width", "dark"), [(1400, False), (1400, True), (390, False), (390, True)]
 )
-async def test_at_every_width(tmp_path: Path, site: Site, width: int, dark: bool) -> None:
+async def test_at_every_width(page: Page, site: Site, width: int, dark: bool) -> None:
     """The same, as wide as a desk and as a larger phone, in light and dark."""
-    async with open_chromium(tmp_path) as page:
-        await page.show(width, dark=dark)
-        assert await walk(page, site, name_pages(NAME)) == {}
+    await page.show(width, dark=dark)
+    assert await walk(page, site, name_pages(NAME)) == {}
 
 
 @pytest.mark.nightly
-async def test_an_empty_platform_is_readable(tmp_path: Path) -> None:
+async def test_an_empty_platform_is_readable(page: Page, tmp_path: Path) -> None:
     """Before the first look: nothing but sentences that say so."""
     (tmp_path / "state").mkdir()
     store = SqliteStore(tmp_path / "state")
-    async with serve(store) as site, open_chromium(tmp_path) as page:
+    async with serve(store) as site:
         await page.show(1400)
         assert await walk(page, site, {}) == {}
     store.close()

@@ -13,7 +13,7 @@ import threading
 import time
 import zlib
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -616,6 +616,21 @@ async def test_a_number_that_is_no_status_is_a_broken_answer(status):
 
     async with raw_server(talk) as address:
         with pytest.raises(TargetRejected, match=f"not a valid answer: {status} is no status"):
+            await ask(address)
+
+
+async def test_heads_before_the_answer_have_an_end():
+    """Who says 1xx for ever is left at once, and not at the deadline: reading it is work."""
+
+    async def talk(reader, writer):
+        await reader.readline()
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100)
+                await writer.drain()
+
+    async with raw_server(talk) as address:
+        with pytest.raises(TargetRejected, match="100 times 1xx"):
             await ask(address)
 
 

@@ -431,6 +431,15 @@ async def test_a_trusted_proxy_says_who_it_is(world: World) -> None:
     assert await world.status("POST", "/api/v1/silences/x/end", headers=no_origin) == 403
 
 
+async def test_a_feed_leads_back_by_the_way_it_came(world: World) -> None:
+    """Behind a proxy that speaks TLS its links begin with https; nobody else says so."""
+    said = {"Host": "status.example.org", "X-Forwarded-Proto": "https"}
+    for proxies, scheme in (((ip_network("127.0.0.0/8"),), "https"), ((), "http")):
+        world.rules = AccessRules(exposed=True, proxies=proxies)
+        _, text = await world.ask("GET", "/incidents.rss", secret_of("read"), headers=said)
+        assert f"<link>{scheme}://status.example.org/incidents</link>" in text
+
+
 async def test_others_are_no_proxy(world: World) -> None:
     """Who names a user and is no trusted proxy is refused and counted; where no proxy is trusted
     the header means nothing. What says where somebody comes from counts nowhere.

@@ -8,10 +8,12 @@ import json
 import os
 import shutil
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import Any
 
 import aiohttp
@@ -51,8 +53,9 @@ class Page:
         return [each for each in self.problems if '"level": "verbose"' not in each]
 
     async def attach(self) -> None:
-        """Take a blank page."""
-        target = await self.send("Target.createTarget", url="about:blank")
+        """Take a blank page, without the cookies of others."""
+        own = await self.send("Target.createBrowserContext", disposeOnDetach=True)
+        target = await self.send("Target.createTarget", url="about:blank", **own)
         given = {"targetId": target["targetId"], "flatten": True}
         self._session = (await self.send("Target.attachToTarget", **given))["sessionId"]
         for part in ("Page", "Runtime", "Log"):
@@ -112,10 +115,15 @@ class Page:
         )
 
     async def wait_for(self, expression: str) -> None:
-        """Until an expression is true. TimeoutError."""
+        """Until an expression is true; a page that is just going away can't say. TimeoutError."""
         async with asyncio.timeout(PATIENCE):
-            while not await self.evaluate(expression):  # noqa: ASYNC110 - a page tells nobody
+            while not await self._is_true(expression):  # noqa: ASYNC110 - a page tells nobody
                 await asyncio.sleep(0.05)
+
+    async def _is_true(self, expression: str) -> bool:
+        with suppress(NoBrowser):
+            return bool(await self.evaluate(expression))
+        return False
 
     async def press(self, key: str, *, shift: bool = False) -> None:
         """One key, as from a keyboard."""
@@ -137,38 +145,54 @@ class Page:
         return base64.b64decode((await self.send("Page.captureScreenshot", **given))["data"])
 
 
-@asynccontextmanager
-async def open_browser(folder: Path) -> AsyncIterator[Page]:
-    """A Chromium with a profile of its own in `folder`, ended with all its processes. NoBrowser."""
+@contextmanager
+def start_browser(folder: Path) -> Iterator[str]:
+    """Where a Chromium with a profile of its own in `folder` listens; it is ended with all its
+    processes. NoBrowser.
+    """
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         raise NoBrowser(f"none of {', '.join(NAMES)} is installed")
     argv = (*_FLAGS, "--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank")
-    process = await asyncio.create_subprocess_exec(
-        program, *argv, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, start_new_session=True
+    process = subprocess.Popen(
+        (program, *argv), stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
     )
     try:
-        place = await _find_place(process)
-        async with (
-            aiohttp.ClientSession() as client,
-            client.ws_connect(place, max_msg_size=0) as line,
-        ):
-            page = Page(line)
-            await page.attach()
-            yield page
+        yield _find_place(process, folder / "DevToolsActivePort")
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        process.wait()
 
 
-async def _find_place(process: Process) -> str:
-    """Where it listens: it says so."""
-    if process.stderr is None:
-        raise NoBrowser("its stderr can't be read")
-    async with asyncio.timeout(PATIENCE):
-        async for line in process.stderr:
-            _, found, place = line.decode(errors="replace").partition("DevTools listening on ")
-            if found:
-                return place.strip()
-    raise NoBrowser("it ended before it listened")
+def _find_place(process: subprocess.Popen[bytes], told: Path) -> str:
+    """Where it listens: it writes port and path into a file."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        lines = told.read_text().split("\n") if told.exists() else []
+        if len(lines) == 2 and lines[1]:
+            return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
+        if process.poll() is not None:
+            raise NoBrowser("it ended before it listened")
+        time.sleep(0.02)
+    raise NoBrowser(f"it did not listen within {PATIENCE:g} s")
+
+
+@asynccontextmanager
+async def open_page(place: str) -> AsyncIterator[Page]:
+    """A blank page of a Chromium that listens there, without the cookies of other pages."""
+    async with (
+        aiohttp.ClientSession() as client,
+        client.ws_connect(place, max_msg_size=0) as line,
+    ):
+        page = Page(line)
+        await page.attach()
+        yield page
+
+
+@asynccontextmanager
+async def open_browser(folder: Path) -> AsyncIterator[Page]:
+    """A page of a Chromium of its own. NoBrowser."""
+    with start_browser(folder) as place:
+        async with open_page(place) as page:
+            yield page

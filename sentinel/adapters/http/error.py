@@ -75,6 +75,15 @@ def no_status(number: int) -> TargetError:
     )
 
 
+def no_answer(number: int) -> TargetError:
+    """So many times something before the answer (1xx, RFC 9110 §15.2), and no answer."""
+    return TargetRejected(
+        f"not a valid answer: {number} times 1xx, and none behind them",
+        "look at what answers there: is it a proxy that goes on for ever?",
+        code="STATUS",
+    )
+
+
 def _is_own_limit(error: BaseException) -> bool:
     """Whether the client library stopped reading a head because of its length, not of its form."""
     cause: BaseException | None = error

@@ -22,7 +22,7 @@ from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from sentinel.adapters.http.arrival import NeverSent, Way
-from sentinel.adapters.http.error import MAX_HEADER, MAX_HEADERS
+from sentinel.adapters.http.error import MAX_HEADER, MAX_HEADERS, no_answer
 from sentinel.adapters.network.resolver import Address, Resolver
 from sentinel.adapters.network.tcp import open_socket
 from sentinel.adapters.network.tls import GoingOn
@@ -30,6 +30,8 @@ from sentinel.clock import utcnow
 
 _HEAD_END, _HEADS = re.compile(rb"\r\n\r\n"), 8
 """How a head ends, and of how many in one piece it is looked for: 100 (Continue) may come first."""
+MAX_EARLY = 100
+"""Heads of 1xx before an answer: servers send one or two."""
 KEPT_FOR = 60.0
 """Seconds after which a kept connection is opened anew: so long a full backlog, a moved name or
 another certificate may stay unseen.
@@ -284,11 +286,14 @@ async def _connect(addresses: list[Address]) -> Any:
 
 
 async def _read_head(handler: ResponseHandler) -> tuple[Any, StreamReader]:
-    """The head of the answer; what a server says before it (1xx) is none."""
-    while True:
+    """The head of the answer; what a server says before it (1xx) is none. Who says it without end
+    would have the loop read until the deadline.
+    """
+    for _ in range(MAX_EARLY):
         message, content = await handler.read()
         if not 100 <= message.code < 200 or message.code == 101:
             return message, content
+    raise no_answer(MAX_EARLY)
 
 
 async def _read_body(content: StreamReader, limit: int) -> tuple[bytes, bool]:

@@ -11,6 +11,7 @@ from sentinel.core.foreign.visible import make_document_visible, make_visible
 from sentinel.reports.paper.picture.dependencies import draw_dependencies
 from sentinel.reports.paper.picture.trend import draw_trend
 from sentinel.reports.paper.picture.uptime import draw_key, draw_uptime
+from sentinel.web.access import KEEPER
 from sentinel.web.site import SITE
 from sentinel.web.views import checks, components, incidents, records, subjects
 from sentinel.web.views.badge import badge_check, badge_component, badge_platform, draw_badge
@@ -97,7 +98,8 @@ def _serve_badge(read: ViewReader) -> Serve:
 async def serve_feed(request: web.Request) -> web.StreamResponse:
     """The newest incidents as RSS 2.0."""
     site, ask = request.app[SITE], make_ask(request, ())
-    home = str(request.url.origin())
+    scheme = "https" if request.app[KEEPER].is_secure(request) else "http"
+    home = str(request.url.origin().with_scheme(scheme))  # a proxy may speak TLS for us
 
     def read() -> str:
         items = make_document_visible(incidents.list_feed(site.store, site.now()))

@@ -1,59 +1,47 @@
-"""Pieces as they are read: commands as such, no subject twice, what is over in the past."""
+"""How large the first paint is: a phone at night has to load it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from sentinel.core.model import IncidentState
 from sentinel.store import Changes
 from sentinel.store.sqlite import SqliteStore
 from sentinel.web.live.board import LiveBoard, read_facts
 from sentinel.web.live.paint import paint_page
 from sentinel.web.site import load_templates
-from tests.unit.web.live.world import at, component, incident, make_platform, stand
+from tests.unit.web.live.world import at, check, component
 
-Print = Callable[[Changes], str]
+MOST = 400_000
+"""Bytes, uncompressed, of 2,000 checks with names and details as they are usually."""
 
 
-@pytest.fixture
-def show(tmp_path: Path) -> Iterator[Print]:
-    """The page after changes."""
+def test_a_large_platform_is_a_small_page(tmp_path: Path) -> None:
+    """2,000 checks of 500 components, a hundred of them down: the worst components are on it, the
+    way to the others is.
+    """
+    names = [f"worker-{n:03}" for n in range(500)]
+    words = ["down"] * 100 + ["up"] * 400
+    needs = [(), *((names[n // 2],) for n in range(1, 500))]
     store = SqliteStore(tmp_path)
-    store.commit(make_platform(["part-0", "part-1"]))
-
-    def paint(changes: Changes) -> str:
-        store.commit(changes)
-        board = LiveBoard.over(read_facts(store, at(1)), at(1))
-        return paint_page(load_templates(), board.show(), "mark", at(1)).decode()
-
-    yield paint
+    store.commit(
+        Changes(
+            components=[
+                component(name, word, *need)
+                for name, word, need in zip(names, words, needs, strict=True)
+            ],
+            checks=[
+                check(f"{name}/{n}", word)
+                for name, word in zip(names, words, strict=True)
+                for n in range(4)
+            ],
+        )
+    )
+    board = LiveBoard.over(read_facts(store, at(0)), at(0))
+    page = paint_page(load_templates(), board.show(), "mark", at(5))
     store.close()
-
-
-def test_a_command_is_set_as_one(show: Print) -> None:
-    """What else stands in the text stays text."""
-    told = component("part-1", "down", action="<b> after repair `sentinel reset part-1`")
-    text = show(Changes(components=[told]))
-    assert "&lt;b&gt; after repair <code>sentinel reset part-1</code>" in text
-
-
-def test_a_subject_stands_before_a_text_that_lacks_it(show: Print) -> None:
-    """And not before one that has it."""
-    named = stand("part-1", "orders")
-    lacks = replace(named, fault=replace(named.fault, subject={"stream": "bills"}, text="2 lost"))
-    text = show(Changes(incidents=[incident("part-1")], faults=[named, lacks]))
-    assert "<strong>stream bills</strong> 2 lost" in text
-    assert "orders lost 3" in text
-    assert "<strong>stream orders" not in text
-
-
-def test_what_works_again_was_bad(show: Print) -> None:
-    """Its sentence is of the past."""
-    bad = incident("part-1")
-    assert '<p class="summary">part-1 does not answer' in show(Changes(incidents=[bad]))
-    healed = replace(bad, state=IncidentState.RECOVERING, recovered=at(0))
-    assert '<p class="summary">Was: part-1 does not answer' in show(Changes(incidents=[healed]))
+    assert len(page) <= MOST
+    text = page.decode()
+    assert text.count('<tr id="component:') == 200
+    assert all(f'<tr id="component:{name}"' in text for name in names[:100])
+    assert 'The worst 200 of 500: <a href="/components">all components</a>' in text
+    assert text.count('<tr id="check:') == 2000
