@@ -39,12 +39,16 @@ async def acknowledge(store: Store, incident_id: str, by: str, reason: str) -> A
 async def add_silence(
     store: Store, matchers: Mapping[str, Sequence[str]], seconds: float, by: str, reason: str
 ) -> Answer:
-    """Nobody is told of what fits, for so long."""
+    """Nobody is told of what fits, for so long. A component that is not there is a slip of the pen,
+    unless it says by `kind` that it is of a brake: that one may have the name of a group.
+    """
     if not matchers:
         raise UsageError("a silence needs matchers", "say what it is about: component=bus")
     for label in matchers:
         if label not in LABELS:
             raise UsageError(*unknown_message("label", label, LABELS))
+    if "kind" not in matchers:
+        _refuse_unknown(store, matchers.get("component", ()))
     name = f"s-{utcnow():%Y%m%dT%H%M%S.%f}"  # whole: two people may order in one hundredth
     shown = ", ".join(f"{label}={'|'.join(each)}" for label, each in matchers.items())
     store.add_audit(utcnow(), by, "silence", shown, reason)
@@ -73,10 +77,7 @@ async def add_window(
     """Maintenance from now on, for so long. A pattern that no component fits holds nothing back:
     it is a slip of the pen.
     """
-    known = [each.name for each in store.components()]
-    for pattern in components:
-        if not any(fnmatchcase(each, pattern) for each in known):
-            raise UnknownName(*unknown_message("component", pattern, known))
+    _refuse_unknown(store, components)
     name = name or f"m-{utcnow():%Y%m%dT%H%M%S.%f}"
     shown = " ".join(components)
     store.add_audit(utcnow(), by, "maintenance", shown, reason)
@@ -113,6 +114,13 @@ async def send_test(configuration: Configuration | None, store: Store | None, na
     if name not in known:
         raise UsageError(*unknown_message("channel", name, known))
     return await try_channel(configuration, name, utcnow)
+
+
+def _refuse_unknown(store: Store, patterns: Sequence[str]) -> None:
+    known = [each.name for each in store.components()]
+    for pattern in patterns:
+        if not any(fnmatchcase(each, pattern) for each in known):
+            raise UnknownName(*unknown_message("component", pattern, known))
 
 
 def _bounded(seconds: float) -> float:

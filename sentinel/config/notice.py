@@ -46,6 +46,11 @@ _IN_THE_OPEN = (
     'write "${VARIABLE}", or name a file of mode 600',
 )
 
+_EMPTY = (
+    "is an empty secret: its variable is set, and has no value",
+    "give the variable its value",
+)
+
 
 def read_notices(written: Written, settings: PlatformSettings) -> NoticeSetup:
     """Who is told of what; what is wrong is noted at its place."""
@@ -124,6 +129,8 @@ def _fill_secrets(
             elif not (place / name).document.references.get((place / name).path):
                 (place / name).note(*_IN_THE_OPEN)
             if isinstance(values[name], str):
+                if not values[name].strip() and options.model_fields[name].is_required():
+                    (place / name).note(*_EMPTY)
                 values[name] = SecretStr(values[name])
         elif isinstance(file, str):
             secret = read_secret(at, file, written.relative(file))

@@ -104,10 +104,17 @@ def format_times(count: int) -> str:
     return "once" if count == 1 else f"{count:,} times"
 
 
+LONGEST_NAME = 80
+"""Of a name more is not shown in a list, and a sign says so."""
+
+
 def format_names(names: Sequence[str], most: int = 3, of: int | None = None) -> str:
     """`a, b, c and 4 more`; `of`: how many there are, where not all of their names are known."""
     total = len(names) if of is None else max(of, len(names))
-    shown = ", ".join(f"{name:.80}" for name in names[:most])
+    shown = ", ".join(
+        name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+        for name in names[:most]
+    )
     rest = total - min(most, len(names))
     return f"{shown} and {rest} more" if rest else shown
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from sentinel.core.component import incident as incident_core
@@ -30,6 +31,9 @@ _REWRITTEN = timedelta(seconds=10)
 MANY = 50
 """So many open incidents are looked at with every turn of every check; more of them now and then."""
 _ALL_EVERY = timedelta(seconds=0.25)
+_REST = attrgetter(
+    *(each.name for each in fields(Incident) if each.name not in {"summary", "last_unhealthy"})
+)
 _SHOWN_WITH = frozenset({"opened", "changed", "relapsed"})
 """Events that carry the evidence of the check."""
 
@@ -78,14 +82,11 @@ class Incidents:
                 return []
         if is_time:
             self._judged_all = now
+        dependents = self.picture.dependents(name) if changed else frozenset[str]()
         return [
             each
             for each, incident in incidents.items()
-            if each != name
-            and (
-                (is_time and not incident.announced)
-                or (changed and name in self.picture.needed(each))
-            )
+            if each != name and ((is_time and not incident.announced) or each in dependents)
         ]
 
     def _judge_one(self, component: Component, changes: Changes, now: datetime) -> None:
@@ -358,9 +359,7 @@ class Incidents:
 def _says_the_same(before: Incident, after: Incident) -> bool:
     """Whether two states of an incident differ in figures alone, and in when it was seen last."""
     same = find_words(before.summary) == find_words(after.summary)
-    return same and after == replace(
-        before, summary=after.summary, last_unhealthy=after.last_unhealthy
-    )
+    return same and _REST(before) == _REST(after)
 
 
 def _until(incident: Incident, event: Event) -> Event:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import fields
+from operator import attrgetter
 
 from sentinel.core.component.health import BLIND_AFTER
 from sentinel.core.fault import FaultStep
 from sentinel.engine.picture import WatchedCheck
 from sentinel.store import Changes, ComponentView
 
+_REST = attrgetter(
+    *(each.name for each in fields(ComponentView) if each.name not in {"detail", "action"})
+)
 _FIGURES = re.compile(r"\d[\d.,:]*")
 
 
@@ -50,7 +54,7 @@ def says_the_same(before: ComponentView, after: ComponentView) -> bool:
     return (
         find_words(before.detail) == find_words(after.detail)
         and find_words(before.action) == find_words(after.action)
-        and replace(before, detail=after.detail, action=after.action) == after
+        and _REST(before) == _REST(after)
     )
 
 

@@ -212,6 +212,8 @@ class Picture:
     """
     _critical: frozenset[str] | None = None
     """Components that others rest on; None while nobody has asked."""
+    _dependents: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Of each that was asked for, all that need it."""
     _checks: dict[str, WatchedCheck] = field(default_factory=dict)
     _of_component: dict[str, dict[str, WatchedCheck]] = field(default_factory=dict)
 
@@ -231,6 +233,7 @@ class Picture:
         if before is not None and component.name not in self.statuses:
             self._before[component.name] = before
         self._critical = None
+        self._dependents.clear()
         self.statuses.setdefault(component.name, Status.UNKNOWN)
         self.present.setdefault(component.name, Status.UNKNOWN)
         self.metrics.set_component_status(component.name, self.statuses[component.name])
@@ -246,6 +249,7 @@ class Picture:
         """
         self.components.pop(name, None)
         self._critical = None
+        self._dependents.clear()
         self.incidents.pop(name, None)
         self.beneath.pop(name, None)
         self.statuses.pop(name, None)
@@ -258,6 +262,7 @@ class Picture:
         """Take the components of a configuration, in its order, which is that of dependencies."""
         self.components = {component.name: component for component in components}
         self._critical = None
+        self._dependents.clear()
 
     def add_check(
         self,
@@ -395,6 +400,15 @@ class Picture:
     def needed(self, component: str) -> list[str]:
         """Every transitive dependency of a component."""
         return dependencies.find_needed(component, self.depends_on())
+
+    def dependents(self, component: str) -> frozenset[str]:
+        """Every component that needs this one, itself or by another one."""
+        found = self._dependents.get(component)
+        if found is None:
+            needing = dependencies.turn_round(self.depends_on())
+            found = frozenset(dependencies.find_needed(component, needing))
+            self._dependents[component] = found
+        return found
 
     def find_root_cause(self, component: str) -> str:
         """The dependency that is down and explains what a component shows, or ""."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter, is_
 from typing import Any
 
 from sentinel.core.component.incident import BAD, Cause
-from sentinel.core.fault import Status, headline
+from sentinel.core.fault import Fault, Status, headline
 from sentinel.core.model import Component, Finding, Row
 from sentinel.engine.novelty import says_the_same
 from sentinel.engine.picture import Picture, WatchedCheck
@@ -19,6 +20,22 @@ MANY = 50
 """So many of them are looked at whenever something happened to one."""
 OTHERS_EVERY = 0.25
 """Seconds between two looks at all components with incidents: why nothing is done, and until when."""
+_TELLING = attrgetter("finding", "standing", "health", "complaint", "verdict")
+"""What of a check its component may be judged by in words; each is replaced, never changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """The sentence on a component, and what it rests on: while that is so it is not made again."""
+
+    basis: tuple[object, ...]
+    watched: WatchedCheck | None = None
+    fault: Fault | None = None
+    text: str = ""
+
+    def rests_on(self, basis: tuple[object, ...]) -> bool:
+        """Whether it is the very same: to compare what is equal would cost what it is to spare."""
+        return len(basis) == len(self.basis) and all(map(is_, basis, self.basis))
 
 
 @dataclass(slots=True)
@@ -32,29 +49,45 @@ class Views:
     monotonic: Callable[[], float]
     _shown: dict[str, ComponentView] = field(default_factory=dict)
     """The views as they were last written: only what changed is written again."""
+    _accounts: dict[str, _Account] = field(default_factory=dict)
     _others_at: float = float("-inf")
     """When those with incidents are looked at next, whatever happens."""
 
     def describe_cause(self, component: str) -> Cause:
         """What is wrong with a component: its worst fault, in one line for people."""
-        found = self.picture.find_faults(component)
-        if not found:
-            return self._describe_worst_check(component)
-        watched, fault = found[0]
-        text = headline([fault for _, fault in found])
-        book = self.runbooks.runbook_of(watched.check, fault.key)
-        return Cause(watched.check.name, self.scrub(text), fault, book)
+        account = self._accounts.get(component)
+        basis = self._find_basis(component)
+        if account is None or not account.rests_on(basis):
+            account = self._accounts[component] = self._make_account(component, basis)
+        watched, fault = account.watched, account.fault
+        if watched is None:
+            return Cause()
+        book = self.runbooks.runbook_of(watched.check, fault.key if fault else watched.matter)
+        return Cause(watched.check.name, account.text, fault, book)
 
-    def _describe_worst_check(self, component: str) -> Cause:
-        """No fault stands: how things are, or what was bad last while it is not believed over."""
+    def _find_basis(self, component: str) -> tuple[object, ...]:
+        """All that the sentence follows from."""
+        basis: list[object] = [self.picture.incidents.get(component)]
+        for watched in self.picture.of(component):
+            basis += (watched, *_TELLING(watched))
+        return tuple(basis)
+
+    def _make_account(self, component: str, basis: tuple[object, ...]) -> _Account:
+        found = self.picture.find_faults(component)
+        if found:
+            text = headline([fault for _, fault in found])
+            return _Account(basis, *found[0], self.scrub(text))
         worst = self.picture.find_worst_check(component)
         if worst is None or worst.finding is None:
-            return Cause()
-        detail = worst.finding.detail
-        if worst.shown in BAD:
-            detail = worst.complaint or self._recall(component, worst) or detail
-        book = self.runbooks.runbook_of(worst.check, worst.matter)
-        return Cause(worst.check.name, self.scrub(detail), runbook=book)
+            return _Account(basis)
+        return _Account(basis, worst, None, self.scrub(self._describe_worst_check(worst)))
+
+    def _describe_worst_check(self, worst: WatchedCheck) -> str:
+        """No fault stands: how things are, or what was bad last while it is not believed over."""
+        detail = worst.finding.detail if worst.finding is not None else ""
+        if worst.shown not in BAD:
+            return detail
+        return worst.complaint or self._recall(worst.check.component, worst) or detail
 
     def _recall(self, component: str, watched: WatchedCheck) -> str:
         """Why it is believed to be bad, when only a sentinel before this one saw that."""

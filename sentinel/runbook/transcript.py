@@ -108,7 +108,8 @@ def render_transcript(transcript: Transcript, max_output: int | None = None) -> 
 
 def _render_record(number: int, record: StepRecord, max_output: int | None) -> list[str]:
     mark = " [changes]" if record.changes else ""
-    took = "" if record.seconds is None else f" in {format_duration(record.seconds)}"
+    idle = record.seconds is None or record.outcome == "skipped"
+    took = "" if idle else f" in {format_duration(record.seconds)}"
     shown = record.output.splitlines()
     cut = (
         [f"   | … {len(shown) - max_output} more lines"]

@@ -111,14 +111,17 @@ async def test_people_are_told_and_answer(
             assert "hook: delivered" in shown
             assert "webhook" in shown
 
-            words = ("silence", "add", "component=other", "--for", "1h", "--reason", "known")
+            wrong = ("silence", "add", "component=other", "--for", "1h", "--reason", "known")
+            assert await given.run(*wrong) == 64
+            words = ("silence", "add", "component=w?b", "--for", "1h", "--reason", "known")
             assert await given.run(*words) == 0
+            capsys.readouterr()
             assert await given.run("silence", "list", "--json") == 0
-            (silence,) = json.loads(capsys.readouterr().out.partition("\n")[2])
-            assert silence["matchers"] == {"component": ["other"]}
+            (silence,) = json.loads(capsys.readouterr().out)
+            assert silence["matchers"] == {"component": ["w?b"]}
             assert await given.run("status") in {1, 2, 3}
             shown = capsys.readouterr().out
-            assert "silence of component=other until" in shown
+            assert "silence of component=w?b until" in shown
             assert "sees to it" in shown
             assert await given.run("silence", "end", silence["id"]) == 0
             assert await given.run("silence", "end", silence["id"]) == 64

@@ -94,7 +94,10 @@ def _write_text(telling: Telling) -> str:
         lines.append(f"it was: {affair.text}" if telling.told in OVER else affair.text)
     if affair.needed_by:
         many = f"{affair.needed_by} component{'s' * (affair.needed_by != 1)}"
-        lines.append(f"needed by {many}, {affair.dependants or 'none'} of them bad by now")
+        bad = f"{affair.dependants or 'none'} of them bad by now"
+        if affair.needed_by == 1:
+            bad = "bad by now" if affair.dependants else "not bad by now"
+        lines.append(f"needed by {many}, {bad}")
     if affair.check:
         lines.append(f"found by check {affair.check}, since {affair.began:%Y-%m-%d %H:%M:%S} UTC")
     if affair.runbook:

@@ -146,7 +146,7 @@ def _detection(incident: Incident, entries: Sequence[TimelineEntry]) -> Figure:
         if (sign := _first_sign(entry.evidence)) and sign <= incident.opened
     ]
     if not signs:
-        why = "not measured: no evidence of when it began"
+        why = "no evidence of when it began"
         return Figure("detection", unit="seconds", basis=why)
     seconds = (incident.opened - min(signs)).total_seconds()
     return Figure("detection", seconds, seconds, "seconds", basis="first sign to incident opened")

@@ -30,11 +30,21 @@ def _lines(facts: RecoveryFacts) -> Iterator[str]:
         f" {len(facts.accepted)} accepted."
     )
     if facts.risks.close:
-        yield f"Close to a limit: {format_names([_name(each) for each in facts.risks.close])}."
+        yield f"Close to a limit: {_list_close(facts.risks.close)}."
 
 
-def _name(risk: RiskFact) -> str:
-    return f"{risk.name} ({risk.subject})" if risk.subject else risk.name
+def _list_close(risks: Sequence[RiskFact]) -> str:
+    """Each figure once, with what it is close for: subjects are long, and alike at their beginning."""
+    subjects: dict[str, list[str]] = {}
+    for risk in risks:
+        subjects.setdefault(risk.name, []).append(risk.subject)
+    told = [
+        f"{name} ({'; '.join(known[:2])}{f'; {len(known) - 2} more' if len(known) > 2 else ''})"
+        if (known := [each for each in found if each])
+        else name
+        for name, found in subjects.items()
+    ]
+    return f"{', '.join(told[:MAX_NAMED])}{_tell_more(told)}"
 
 
 def _tell_window(facts: RecoveryFacts) -> str:

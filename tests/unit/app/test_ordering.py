@@ -12,7 +12,7 @@ import pytest
 from sentinel.app import notice_ordering, ordering
 from sentinel.app.ordering import actor, command_component, find_lost, move_platform
 from sentinel.core.order import Answer
-from sentinel.errors import NoDaemon, UsageError
+from sentinel.errors import NoDaemon, UnknownName, UsageError
 from sentinel.store.sqlite import SqliteStore
 
 STORE: Any = SimpleNamespace(
@@ -91,6 +91,25 @@ async def test_an_order_without_an_answer_is_audited(watched: SqliteStore) -> No
         ("restart", "queue", "why"),
         ("restart unanswered", "queue", "no daemon runs that could carry it out"),
     ]
+
+
+async def test_a_silence_of_a_component_that_is_not_there_is_refused(
+    watched: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a slip of the pen somebody believes to be silent, and is called in the night all the same."""
+    monkeypatch.setattr(SqliteStore, "components", lambda _self: [SimpleNamespace(name="queue")])
+    for given in (["queeu"], ["queue", "nothing*"]):
+        with pytest.raises(UnknownName, match=r"unknown component"):
+            await notice_ordering.add_silence(watched, {"component": given}, 60.0, actor(), "x")
+    assert list(watched.audit()) == []
+
+    async def give(*_order: object) -> Answer:
+        return Answer.refused("the state takes nothing")
+
+    monkeypatch.setattr(notice_ordering, "give_order", give)
+    for matchers in ({"component": ["qu*"]}, {"component": ["group"], "kind": ["brake"]}):
+        await notice_ordering.add_silence(watched, matchers, 60.0, actor(), "move")
+    assert len(_rows(watched)) == 4
 
 
 async def test_what_is_ordered_about_notices_is_audited_the_same_way(

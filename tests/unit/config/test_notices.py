@@ -102,6 +102,10 @@ maintenance:
             "channels: {x: {kind: slack, address: '${HOOK}', address_file: f}}",
             "channels.x.address_file: address and address_file exclude each other",
         ),
+        (
+            "channels: {x: {kind: webhook, address: 'https://h/x', secret: '${NOTHING:-}'}}",
+            "channels.x.secret: is an empty secret",
+        ),
         ("channels: {x: {kind: slack}}", "channels.x.address: the key `address` is missing"),
         (
             "channels: {x: {kind: log, adress: 1}}",

@@ -128,7 +128,8 @@ def test_sizes_for_people(count, text):
         (["a", "b", "c", "d"], None, "a, b, c and 1 more"),
         (["a"], 5, "a and 4 more"),
         (["a", "b"], 1, "a, b"),
-        (["x" * 500], None, "x" * 80),
+        (["x" * 80], None, "x" * 80),
+        (["x" * 500], None, "x" * 79 + "…"),
     ],
 )
 def test_some_names_and_how_many_more(names, of, text):

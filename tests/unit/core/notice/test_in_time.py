@@ -291,3 +291,18 @@ def test_what_may_have_happened_in_maintenance(
     known = [Maintenance("w", ("bus*",), "x", at(10), at(60), ended=at(20))]
     assert was_worked_upon(known, "bus-a", at(since), at(until)) is is_touched
     assert not was_worked_upon(known, "web", at(since), at(until))
+
+
+@pytest.mark.parametrize(
+    ("bad", "needed_by", "said"),
+    [
+        (1, 1, "needed by 1 component, bad by now"),
+        (0, 1, "needed by 1 component, not bad by now"),
+        (0, 3, "needed by 3 components, none of them bad by now"),
+    ],
+)
+def test_a_notice_says_what_needs_it_in_english(bad, needed_by, said):
+    """`1 component, 1 of them` is read twice at night."""
+    telling = Telling(make(dependants=bad, needed_by=needed_by), "team", Tidings.OPENED, 1, "x")
+    notice = write_notice(telling, Letterhead("trial", "https://x/"), T0)
+    assert said in notice.text.splitlines()
