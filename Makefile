@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.run-$(shell cksum < requirements.lock | cut -d' ' -f1)
 DEV_READY := $(VENV)/.dev-$(shell cat requirements.lock requirements-dev.lock | cksum | cut -d' ' -f1)
-ALONE := tests/acceptance/test_demo_runs.py tests/acceptance/test_subjects.py tests/acceptance/test_told.py tests/acceptance/test_alerts.py tests/acceptance/test_reports_in_demo.py tests/acceptance/test_pages_in_demo.py tests/faults/test_crash_loop.py tests/faults/test_nemesis.py tests/faults/test_own_pause.py tests/faults/test_runbook_killed.py
+ALONE := tests/acceptance/test_demo_runs.py tests/acceptance/test_subjects.py tests/acceptance/test_told.py tests/acceptance/test_alerts.py tests/acceptance/test_reports_in_demo.py tests/acceptance/test_pages_in_demo.py tests/acceptance/test_page_seen.py tests/faults/test_crash_loop.py tests/faults/test_nemesis.py tests/faults/test_own_pause.py tests/faults/test_runbook_killed.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help run setup test coverage nightly mutants matrix dashboards screenshots lint measure bench format lock clean
@@ -96,7 +96,7 @@ format: setup  ## let ruff format and fix
 dashboards: setup  ## write dashboards/*.json anew; ARGS=--pictures draws docs/dashboards too, from a demo under chaos
 	@$(BIN)/python -m tools.grafana $(ARGS)
 
-screenshots: setup  ## pictures of every page, at three widths, light and dark, from a demo under chaos, into var/screenshots
+screenshots: setup  ## pictures of every page, from a demo under chaos; ARGS=--scenarios: of the open status page in each scenario
 	@$(BIN)/python -m tools.screenshots $(ARGS)
 
 bench: setup  ## figures, written to benchmarks/RESULTS.md

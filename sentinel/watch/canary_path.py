@@ -210,9 +210,10 @@ class CanaryPath:
         begun = self.traffic.depart(seq, trip.clock.monotonic())
         try:
             entry = await reader.ledger.publish(seq, fields, trip.now.timestamp())
-        except (TargetUnreachable, AnswerLost) as error:  # the reader or the reaper will know
+        # The reader or the reaper will know. Whoever publishes through this server has the same.
+        except (TargetUnreachable, AnswerLost) as error:
             text = f"ack lost, the canary may be there or not: {error.message}"
-            raise type(error)(text, error.guidance) from error
+            raise TargetUnreachable(text, error.guidance) from error
         except TargetError:
             self.traffic.forget(seq)
             raise

@@ -19,7 +19,9 @@ import pytest
 from sentinel.demo.servers import free_port
 from tests.acceptance.alert_watch import TOOLS, AlertWatch, Notices
 from tests.acceptance.onlooker import Onlooker, Sightings
+from tests.acceptance.page_watch import PageWatch
 from tests.acceptance.receivers import Receivers, Told
+from tools.screenshots.said import Said
 
 BATCHES: list[dict[str, tuple[str, list[str]]]] = [
     {
@@ -36,6 +38,8 @@ BATCHES: list[dict[str, tuple[str, list[str]]]] = [
 ]
 ALERTED = "faults"
 """The run beside which Prometheus and Alertmanager stand."""
+SEEN = "bus"
+"""The run whose page somebody left open."""
 RUNS = {name: run for batch in BATCHES for name, run in batch.items()}
 
 
@@ -54,6 +58,8 @@ class DemoRun:
     """What Prometheus and Alertmanager told of it, where they stood beside it."""
     told: Told = field(default_factory=Told)
     """What sentinel told a webhook."""
+    shown: list[Said] = field(default_factory=list)
+    """What its page said, where somebody left it open."""
 
     @property
     def state(self) -> Path:
@@ -140,6 +146,15 @@ def finish(process: subprocess.Popen[str], folder: Path) -> DemoRun:
     )
 
 
+def _open_page(name: str, place: str, folders: pytest.TempPathFactory) -> dict[str, PageWatch]:
+    """The page of a run, where somebody is to leave it open."""
+    if name != SEEN:
+        return {}
+    page = PageWatch(place, folders.mktemp("page") / "profile")
+    page.start()
+    return {name: page}
+
+
 @pytest.fixture(scope="session")
 def demo_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, DemoRun]]:
     """All runs, a batch at a time: a batch takes the time of its longest, and leaves the machine
@@ -150,6 +165,7 @@ def demo_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, De
     receivers = {name: Receivers() for name in RUNS}
     ended: dict[str, DemoRun] = {}
     watch: AlertWatch | None = None
+    pages: dict[str, PageWatch] = {}
     try:
         for batch in BATCHES:
             onlookers = {}
@@ -162,15 +178,20 @@ def demo_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, De
                 onlookers[name].start()
                 if name == ALERTED and all(map(shutil.which, TOOLS)):
                     watch = AlertWatch(place, tmp_path_factory.mktemp("alerts") / "watch")
+                pages |= _open_page(name, place, tmp_path_factory)
             for name in batch:
                 run = finish(running[name], folders[name])
                 told = receivers[name].stop()
                 ended[name] = replace(run, seen=onlookers[name].stop(), told=told)
+            for name in pages.keys() & batch:
+                ended[name] = replace(ended[name], shown=pages[name].stop())
             if ALERTED in batch and watch is not None:
                 ended[ALERTED] = replace(ended[ALERTED], notices=watch.stop())
         yield ended
     finally:
         if watch is not None:
             watch.stop()
+        for page in pages.values():
+            page.stop()
         for process in running.values():
             process.kill()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+import struct
 from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -14,7 +16,7 @@ import redis
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis.shape import judge_reply
-from sentinel.adapters.redis.shared import ask
+from sentinel.adapters.redis.shared import SharedWire, ask
 from sentinel.errors import (
     NotMeasurable,
     SubjectError,
@@ -170,6 +172,35 @@ async def test_closed_in_the_moment_of_a_question_is_unknown():
         answers = await three(client)
     assert answers[0] == b"PONG"
     assert all(isinstance(each, NotMeasurable) for each in answers[1:])
+
+
+async def test_idle_connections_that_are_reset_are_no_failure():
+    """Two lines at once, as a failover behind a proxy does it: the next question is simply asked."""
+    ended: list[asyncio.StreamWriter] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended.append(writer)
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(PONG if b"PING" in data else b"+OK\r\n")
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    client = RedisClient("bus", f"redis://127.0.0.1:{port}/0", timeout=5)
+    wire = SharedWire(client, "canary")
+    for _ in range(2):
+        assert (await ask(client, PING), await wire.call("PING")) == ([b"PONG"], b"PONG")
+        served = list(client.lines.values())
+        for writer in ended:
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+        ended.clear()
+        while any(line._serving is not None for line in served):
+            await asyncio.sleep(0)
+        assert client.wait_for_next_try == 0
+    await client.close()
+    server.close()
 
 
 async def test_who_hangs_up_at_once_is_unreachable():

@@ -47,7 +47,7 @@ async def take_pictures(
                         wrong += await judge(page, f"{name} at {width}")
                         file = out / f"{name}-{width}-{'dark' if dark else 'light'}.png"
                         file.write_bytes(await page.photograph())
-            wrong += [each for each in page.problems if "404" not in each]
+            wrong += [each for each in page.complaints if "404" not in each]
     return list(dict.fromkeys(wrong))
 
 
@@ -84,6 +84,9 @@ async def photograph(given: argparse.Namespace, scenarios: Sequence[str]) -> lis
     if scenarios:
         albums = await play_all(scenarios, given.into, given.beside)
         write_sheet(given.into)
+        for album in albums:
+            for command in album.typed:
+                print(f"{album.scenario}: typed, as the page said: {command}")
         return [f"{each.scenario}: {text}" for each in albums for text in each.wrong]
     if given.of:
         return await photograph_pages(given.of.rstrip("/"), given.into)

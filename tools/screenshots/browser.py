@@ -47,6 +47,11 @@ class Page:
         """What the console said: violations of the policy, errors of scripts."""
         self.loads = 0
 
+    @property
+    def complaints(self) -> list[str]:
+        """Problems that are no mere recommendations of the browser."""
+        return [each for each in self.problems if '"level": "verbose"' not in each]
+
     async def attach(self) -> None:
         """Take a blank page, without the cookies of others."""
         own = await self.send("Target.createBrowserContext", disposeOnDetach=True)

@@ -19,6 +19,7 @@ READ = r"""(() => {
     cards: all("#incidents article").map((card) => ({
       component: card.getAttribute("aria-label"), status: card.classList[1], text: text(card),
       runbook: text(card.querySelector('a[href^="/runbooks/"]')),
+      commands: [...card.querySelectorAll("dd > code")].map(text),
     })),
     rows: all("#components tr, #checks tr").filter((row) => row.className !== "up")
       .map((row) => row.id + "\n" + text(row)),
@@ -37,6 +38,8 @@ class SaidCard:
     status: str
     text: str
     runbook: str
+    commands: tuple[str, ...] = ()
+    """What it asks a person to type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,12 @@ class Said:
         bad = [each for each in self.cards if each.status != "up"]
         return self.overall == "up" and not (bad or self.rows or self.notices or self.alarm)
 
+    @property
+    def asked_for(self) -> set[str]:
+        """Commands that end what only a person may end."""
+        typed = {each for card in self.cards for each in card.commands}
+        return {each for each in typed if each.startswith("sentinel reset ")}
+
     def describe(self) -> str:
         """For people, to be compared line by line."""
         lines = [
@@ -88,7 +97,9 @@ async def read_said(page: Page, after: float) -> Said:
         "after": round(after, 2),
         "notices": tuple(found["notices"]),
         "rows": tuple(found["rows"]),
-        "cards": tuple(SaidCard(**each) for each in found["cards"]),
+        "cards": tuple(
+            SaidCard(**{**each, "commands": tuple(each["commands"])}) for each in found["cards"]
+        ),
     }
     return Said(**given)
 

@@ -22,6 +22,8 @@ MARKS = (2, 10, 60)
 """Seconds after the fault began."""
 LASTS, STARTS = "70s", "25s"
 """A fault that lasts stands at every mark; it begins when what the start itself brought is over."""
+EVERY = 0.5
+"""Seconds between two looks."""
 HEALED_WITHIN = 180.0
 """Seconds after the fault ended in which the page must be calm again."""
 LIVE = "document.querySelector('#fresh')?.dataset.state === 'live'"
@@ -39,6 +41,10 @@ class ScenarioAlbum:
     scenario: str
     folder: Path
     said: dict[str, Said] = field(default_factory=dict)
+    looks: list[Said] = field(default_factory=list)
+    """Also between the pictures."""
+    typed: list[str] = field(default_factory=list)
+    """Commands that the page asked for when the fault was over."""
     wrong: list[str] = field(default_factory=list)
 
 
@@ -52,7 +58,15 @@ class Photographer:
 
     async def look(self) -> Said:
         """What it says now."""
-        return await read_said(self.page, time.time() - self.began)
+        said = await read_said(self.page, time.time() - self.began)
+        self.album.looks.append(said)
+        return said
+
+    async def look_until(self, second: float) -> None:
+        """Look on until so many seconds after the fault began."""
+        while (left := self.began + second - time.time()) > 0:
+            await self.look()
+            await asyncio.sleep(min(left, EVERY))
 
     async def take(self, moment: str) -> None:
         """What it says, and its picture at each width in both colours."""
@@ -80,22 +94,22 @@ class Photographer:
         await self.page.wait(DRAWN)
 
 
-async def play(name: str, out: Path) -> ScenarioAlbum:
-    """Run a demo with the scenario, into `out`/`name`. NoDemo, NoBrowser, UsageError."""
+async def play(name: str, out: Path, folder: Path) -> ScenarioAlbum:
+    """Run a demo with the scenario, its state in `folder`, its pictures into `out`/`name`. NoDemo,
+    NoBrowser, UsageError.
+    """
     album = ScenarioAlbum(name, out / name)
     album.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        async with _follow_demo(name, Path(folder)) as (stage, page):
-            began = await stage.wait_for_phase(name, "begin")
-            photographer = Photographer(page, album, began)
-            for mark in MARKS:
-                await asyncio.sleep(max(0.0, began + mark - time.time()))
-                await photographer.take(f"{mark:02d}s")
-            ended = await stage.wait_for_phase(name, "end")
-            await _wait_for_calm(photographer, ended)
-            await photographer.take(CALM)
-            album.wrong += [each for each in page.problems if '"level": "error"' in each]
-    album.wrong += judge_channel(album.said.values())
+    async with _follow_demo(name, folder) as (stage, page):
+        photographer = Photographer(page, album, await stage.wait_for_phase(name, "begin"))
+        for mark in MARKS:
+            await photographer.look_until(mark)
+            await photographer.take(f"{mark:02d}s")
+        await stage.wait_for_phase(name, "end")
+        await _wait_for_calm(photographer, stage)
+        await photographer.take(CALM)
+        album.wrong += page.complaints
+    album.wrong += judge_channel(album.looks)
     (album.folder / "said.json").write_text(write_json(album.said))
     return album
 
@@ -113,14 +127,22 @@ async def _follow_demo(name: str, folder: Path) -> AsyncIterator[tuple[DemoStage
         yield stage, page
 
 
-async def _wait_for_calm(photographer: Photographer, ended: float) -> None:
+async def _wait_for_calm(photographer: Photographer, stage: DemoStage) -> None:
+    """Do what the page asks for, and look until nothing is left."""
+    album, end = photographer.album, time.monotonic() + HEALED_WITHIN
     while not (said := await photographer.look()).is_calm:
-        if time.time() - ended > HEALED_WITHIN:
-            left = [card.component for card in said.cards]
-            text = ", ".join([*left, *said.notices]) or f"overall {said.overall}"
-            photographer.album.wrong.append(f"{HEALED_WITHIN:g} s after its end is left: {text}")
+        if time.monotonic() > end:
+            left = [card.component for card in said.cards if card.status != "up"]
+            text = ", ".join([*left, *said.notices, *said.rows]) or f"overall {said.overall}"
+            album.wrong.append(f"{HEALED_WITHIN:g} s after its end is left: {text}")
             return
-        await asyncio.sleep(0.25)
+        await stage.clear_letters()
+        asked_for = said.asked_for | await stage.list_acceptances()
+        for command in sorted(asked_for - set(album.typed)):
+            album.typed.append(command)
+            if code := await stage.type(command):
+                album.wrong.append(f"what the page asked for ended with {code}: {command}")
+        await asyncio.sleep(EVERY)
 
 
 async def play_all(names: Sequence[str], out: Path, beside: int = 1) -> list[ScenarioAlbum]:
@@ -130,7 +152,8 @@ async def play_all(names: Sequence[str], out: Path, beside: int = 1) -> list[Sce
     async def play_one(name: str) -> ScenarioAlbum:
         async with room:
             try:
-                return await play(name, out)
+                with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+                    return await play(name, out, Path(folder))
             except (NoDemo, TimeoutError) as error:
                 return ScenarioAlbum(name, out / name, wrong=[repr(error)])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import signal
 import sys
 import time
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import redis
 import yaml
 
 from sentinel.demo.ledger import Record, read_ledgers
@@ -56,10 +58,38 @@ class DemoStage:
             await asyncio.sleep(0.05)
         raise NoDemo(f"the chaos {scenario} did not {phase}")
 
+    async def list_acceptances(self) -> set[str]:
+        """What is to be typed so that losses that stand until somebody accepts them stand no more."""
+        found = await asyncio.to_thread(fetch, f"{self.base}/api/v1/faults")
+        lasting = [each for each in found["faults"] if each["lasts_until"] and not each["accepted"]]
+        cures = {line for each in lasting for line in each["cure"]}
+        return {line for line in cures if line.startswith("sentinel faults accept ")}
+
+    async def type(self, command: str) -> int:
+        """Do as the page says: `sentinel …` beside this demo, and answer yes; its exit code."""
+        config = str(self.folder / "latest" / "config")
+        words = ["-m", "sentinel", "--config", config, *shlex.split(command)[1:], "--yes"]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *words, cwd=ROOT, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
+        )
+        return await process.wait()
+
+    async def clear_letters(self) -> None:
+        """Take away the dead letters that a fault is about, as its guidance asks."""
+        found = await asyncio.to_thread(fetch, f"{self.base}/api/v1/faults")
+        keys = {each["parameters"].get("dead_letters", "") for each in found["faults"]}
+        with redis.Redis.from_url(self._read_environment()["DEMO_REDIS_URL"]) as client:
+            for key in sorted(keys - {""}):
+                client.xtrim(key, maxlen=0, approximate=False)
+
     def _read_journal(self) -> Sequence[Record]:
+        return read_ledgers(Path(self._read_environment()["DEMO_FOLDER"]), "chaos")
+
+    def _read_environment(self) -> Mapping[str, str]:
+        """What its components are told."""
         parts = yaml.safe_load((self.folder / "latest" / "config" / "sentinel.yaml").read_text())
-        platform = parts["components"]["orchestrator"]["env"]["DEMO_FOLDER"]
-        return read_ledgers(Path(platform), "chaos")
+        told: Mapping[str, str] = parts["components"]["orchestrator"]["env"]
+        return told
 
 
 def fetch(address: str) -> Any:

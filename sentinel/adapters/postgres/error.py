@@ -4,6 +4,8 @@ text.
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 
 from sentinel.adapters.postgres.start import UNREADABLE, read_state
@@ -140,4 +142,19 @@ def _by_text(text: str) -> TargetError:
         if any(word in text for word in words):
             code = "28P01" if prefix == "credentials refused" else ""
             return make(f"{prefix}: {text}", guidance, code=code)
-    return TargetUnreachable(f"unreachable: {text}", _RUNNING)
+    return TargetUnreachable(f"unreachable: {_shorten(text)}", _RUNNING)
+
+
+def _shorten(text: str) -> str:
+    """The cause before the address, as for every other target, where libpq asked one server."""
+    found = _NOT_CONNECTED.fullmatch(text)
+    if not found:
+        return text
+    host, port, cause = found.groups()
+    return f"{cause} ([{host}]:{port})" if ":" in host else f"{cause} ({host}:{port})"
+
+
+_NOT_CONNECTED = re.compile(
+    r'(?:connection failed: )?connection to server at "([^"\s]+)"(?: \([^()\s]+\))?, port (\d+) failed:'
+    r" ([^?\"]+?)(?:\s+Is the server running [^?\"]*\?)?\s*"
+)

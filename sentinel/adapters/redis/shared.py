@@ -190,7 +190,12 @@ class SharedLine:
         reader, loop = make_reader(), asyncio.get_running_loop()
         stream = self._stream
         while stream is not None:
-            received = await stream.read(READ_BYTES)
+            try:
+                received = await stream.read(READ_BYTES)
+            except OSError:
+                if self._sent:
+                    raise
+                return  # reset while it was idle: no failure, and nothing to wait for after it
             if not received:
                 if self._sent:
                     raise rx.ConnectionError("Connection closed by server.")

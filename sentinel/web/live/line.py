@@ -105,6 +105,8 @@ class FaultLine:
     status: str
     text: str
     began: datetime
+    is_named: bool
+    """Whether the text says already whom it is about."""
 
 
 def describe_fault_line(standing: StandingFault) -> FaultLine:
@@ -112,7 +114,11 @@ def describe_fault_line(standing: StandingFault) -> FaultLine:
     fault = standing.fault
     subject = describe_subject(fault.subject) or standing.component
     return FaultLine(
-        make_visible(subject), fault.status.value, make_visible(fault.text), standing.began
+        subject=make_visible(subject),
+        status=fault.status.value,
+        text=make_visible(fault.text),
+        began=standing.began,
+        is_named=all(value in fault.text for value in fault.subject.values()),
     )
 
 

@@ -56,6 +56,12 @@ def test_calm_is_when_nothing_is_left() -> None:
     assert not any(replace(SAID, **each).is_calm for each in others)  # type: ignore[arg-type]
 
 
+def test_only_what_ends_it_is_typed() -> None:
+    """A command that only looks is not what the page waits for."""
+    asks = replace(CARD, commands=("sentinel faults", "sentinel reset bus --reason repaired"))
+    assert replace(SAID, cards=(asks,)).asked_for == {"sentinel reset bus --reason repaired"}
+
+
 def test_the_channel_is_what_brought_it() -> None:
     """Not another load, not another fetch, and it stood at each look."""
     assert judge_channel([SAID, replace(SAID, after=10.0)]) == []

@@ -41,3 +41,29 @@ def test_who_hangs_up_is_down() -> None:
     """It is no garbage."""
     error = translate(psycopg.OperationalError("server closed the connection unexpectedly"))
     assert error.status is Status.DOWN
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            'connection to server at "10.0.0.9", port 5432 failed: Connection refused\n'
+            "\tIs the server running on that host and accepting TCP/IP connections?",
+            "unreachable: Connection refused (10.0.0.9:5432)",
+        ),
+        (
+            'connection failed: connection to server at "db" (::1), port 5 failed: No route to host',
+            "unreachable: No route to host (db:5)",
+        ),
+        (
+            'connection to server at "::1", port 5432 failed: Connection refused',
+            "unreachable: Connection refused ([::1]:5432)",
+        ),
+        ("the connection is lost", "unreachable: the connection is lost"),
+    ],
+)
+def test_the_cause_stands_before_the_address(text: str, said: str) -> None:
+    """As for every other target, and without the question of libpq; two servers stay as told."""
+    assert translate(psycopg.OperationalError(text)).message == said
+    two = translate(psycopg.OperationalError(f"{text}\n{text}")).message
+    assert " ".join(text.split()) in two

@@ -142,6 +142,7 @@ def test_a_card_says_nothing_twice(store: SqliteStore) -> None:
     take(board, store, Changes(incidents=[incident("part-1")], faults=faults), at(1))
     (card,) = board.show().cards
     assert ([each.text for each in card.faults], card.standing) == (["bus lost 3"], 6)
+    assert card.faults[0].is_named, "no subject stands before a text that has it"
     told = incident("part-1", summary="stream s-1 lost 2: s-1 lost 3; and 1 more")
     ended = [replace(each, ended=at(2)) for each in faults]
     others = [stand("part-1", "s-1"), stand("part-1", "s-2")]
