@@ -70,7 +70,9 @@ def _show(document: dict[str, Any]) -> None:
         *([f"next: {tables.clean(guidance)}"] if guidance else []),
         Line(f"ran {document['ran']}", "dim"),
         "",
-        tables.mapping_table(figures, "subject", "measurement", "value"),
+        tables.mapping_table(figures, "subject", "measurement", "value")
+        if figures
+        else "nothing was measured",
     )
 
 

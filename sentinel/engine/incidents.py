@@ -69,6 +69,7 @@ class Incidents:
         Of those that need it when its status `changed`, and those that nobody was told of; where
         very many are open, of these now and then.
         """
+        self.circumstances.note_look(name)
         for each in (name, *self._find_moved(name, now, changed=changed)):
             component = self.picture.components.get(each)
             if component is not None:

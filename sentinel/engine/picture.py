@@ -163,6 +163,13 @@ class WatchedCheck:
         result = self.result
         return bool(result and result.started >= instant and self.verdict in BAD)
 
+    @property
+    def certain(self) -> bool:
+        """Whether one look is proof: a fault that makes the verdict is of such a kind."""
+        worst_ones = (each.fault for each in self.counting if each.fault.status is self.verdict)
+        kinds = self.kind.fault_kinds
+        return any(kinds[fault.key].certain for fault in worst_ones if fault.key in kinds)
+
 
 _FIELDS = attrgetter(*(each.name for each in fields(WatchedCheck)))
 

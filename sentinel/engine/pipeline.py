@@ -242,10 +242,8 @@ class Pipeline:
 
 def _find_policy(watched: WatchedCheck) -> HealthPolicy:
     """How many looks it takes: one, where a fault is certain at the first."""
-    policy, kinds = watched.check.health, watched.kind.fault_kinds
-    worst_ones = [each.fault for each in watched.counting if each.fault.status is watched.verdict]
-    certain = any(kinds[fault.key].certain for fault in worst_ones if fault.key in kinds)
-    return replace(policy, failures=1) if certain else policy
+    policy = watched.check.health
+    return replace(policy, failures=1) if watched.certain else policy
 
 
 def _find_noted(watched: WatchedCheck) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from sentinel.core.component.incident import BAD
 from sentinel.core.fault import Status
 from sentinel.core.model import Incident
 from sentinel.core.moment import Moment
@@ -40,6 +41,8 @@ class Circumstances:
     _refused: dict[str, tuple[str, float]] = field(default_factory=dict)
     """Why the ledger refused a claim, and when (monotonic)."""
     _quiet_ends: float = 0.0
+    _released: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Of what was started of late: that start, and when it was seen healthy after it (monotonic)."""
 
     def __post_init__(self) -> None:
         """A wall clock that is set must not prolong the quiet time after the start."""
@@ -152,11 +155,36 @@ class Circumstances:
         """Whether nothing of a component is an incident now.
 
         It, or something that it needs, is stopped on request; or it was started just now, lives,
-        and was not seen healthy yet: in its start-up grace only its own death counts.
+        and was not seen healthy yet: in its start-up grace only its own death counts. When what it
+        needs has become healthy, the first look that begins after that decides.
         """
+        needed = self.picture.needed(name)
+        if any(each in self.fleet.stopped or self._starts(each) for each in (name, *needed)):
+            return True
+        released = [self._released[each][1] for each in needed if each in self._released]
+        return bool(released) and not self._is_bad_by_itself(name, self.instant(max(released)))
+
+    def note_look(self, name: str) -> None:
+        """A turn of a component: from the first good one after its start on, what needs it is
+        judged by what is seen of it then.
+        """
+        started, now = self.fleet.started.get(name), self.monotonic()
+        if started is None or now - started >= self._grace(name).total_seconds():
+            return
+        if self._starts(name):
+            self._released.pop(name, None)
+        elif self._released.get(name, (None, 0.0))[0] != started:
+            self._released[name] = (started, now)
+
+    def _is_bad_by_itself(self, name: str, since: datetime) -> bool:
+        """Whether a component is bad for more than a look that began before an instant; what one
+        look proves, and what was lost, no dependency explains.
+        """
+        status = self.picture.statuses.get(name)
         return any(
-            each in self.fleet.stopped or self._starts(each)
-            for each in (name, *self.picture.needed(name))
+            watched.certain or watched.lost in BAD or watched.is_bad_since(since)
+            for watched in self.picture.of(name)
+            if watched.shown is status
         )
 
     def _starts(self, name: str) -> bool:
