@@ -23,7 +23,9 @@ from pathlib import Path
 import pytest
 
 SOON = 1.0
-"""Seconds of the processor that sentinel may use before a word takes effect."""
+"""Seconds of the processor that sentinel may use before a word takes effect: the goal, at night."""
+LATER = 3.0
+"""The same where the machine does other things beside: nothing is lost, and nobody waits for long."""
 PATIENCE = 300.0
 _TICK = os.sysconf("SC_CLK_TCK")
 PLATFORM = """
@@ -46,6 +48,7 @@ class Crowd:
     every: str
     bus: str
     target: int
+    soon_is: float = LATER
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
@@ -129,14 +132,12 @@ class Crowd:
 
     @contextmanager
     def soon(self, what: str, looking: float = 0.0) -> Iterator[None]:
-        """What happens within costs less than a second of the processor, beside what it costs to
-        look for it.
-        """
+        """What happens within costs little of the processor, beside what it costs to look for it."""
         before, begin = self.used(), time.monotonic()
         yield
         spent, passed = self.used() - before, time.monotonic() - begin
         text = f"{what}: {spent:.2f} s of CPU, {passed:.2f} s, {looking:.2f} to look"
-        assert min(spent, passed) <= SOON + looking, text
+        assert min(spent, passed) <= self.soon_is + looking, text
 
     def tell(self, word: signal.Signals, what: str, true: Callable[[], bool]) -> None:
         """A signal takes effect soon."""
@@ -161,7 +162,8 @@ class Crowd:
         passed = time.monotonic() - begin
         assert self.process.returncode == 0, self.log()[-2000:]
         assert "end_cut_short" not in self.log()
-        assert min(spent - before, passed) <= SOON, f"SIGTERM: {spent - before:.2f}, {passed:.2f} s"
+        text = f"SIGTERM: {spent - before:.2f}, {passed:.2f} s"
+        assert min(spent - before, passed) <= self.soon_is, text
 
 
 @pytest.fixture
@@ -255,7 +257,7 @@ def judge(one: Crowd) -> None:
 
 def test_an_overloaded_daemon_obeys(crowd) -> None:
     """At twice what it can do: halts, reloads, answers and ends, and says that it does not keep up."""
-    live(crowd(600, "100ms"), 3)
+    live(crowd(1000, "100ms"), 1)
 
 
 @pytest.mark.nightly
@@ -263,4 +265,6 @@ def test_a_crowd_of_checks_obeys(crowd) -> None:
     """Ten thousand checks, a hundred times each; OBEY=20 for less."""
     times = int(os.environ.get("OBEY", "100"))
     for n in range(times):
-        live(crowd(10_000, "1s"), 1 if n else times)
+        one = crowd(10_000, "1s")
+        one.soon_is = SOON
+        live(one, 1 if n else times)
