@@ -174,7 +174,7 @@ def test_server_away_is_seen_and_survived(
 def test_tenant_leak_is_found(demo_runs: dict[str, DemoRun]) -> None:
     """tenant-leak: the tenants component goes down, and recovers when the hole is closed."""
     (incident,) = demo_runs["faults"].incidents("tenants")
-    assert "tenant" in incident["summary"]
+    assert re.search("lets every row pass|tenant", incident["summary"])  # catalogue, or a try
     assert incident["recovered"] is not None
 
 
