@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis  # noqa: F401 - its plugin imports it at the end, where Python 3.11.7 may fail to
 import pytest
 import redis
 
