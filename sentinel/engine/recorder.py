@@ -79,7 +79,7 @@ class _Held:
 
 
 def _make_all(turns: Sequence[_Waiting]) -> Changes:
-    """What was held as one turn, made where it is written."""
+    """What was held as one turn, made where it is written: none of it sets the clock."""
     return put_together([turn.get() for turn in turns])[0]
 
 

@@ -16,7 +16,7 @@ import redis
 
 from sentinel.adapters.redis import RedisClient
 from sentinel.adapters.redis.shape import judge_reply
-from sentinel.adapters.redis.shared import SharedWire, ask
+from sentinel.adapters.redis.shared import AnswerLost, SharedWire, ask
 from sentinel.errors import (
     NotMeasurable,
     SubjectError,
@@ -225,12 +225,17 @@ async def test_a_server_that_is_gone_is_down_for_all(own_valkey, how: signal.Sig
 
 
 async def test_closing_the_client_leaves_nobody_waiting():
-    """Who asked something is told so."""
+    """Who asked something is told so, and that it was us: no answer of the server is lost by it, which
+    a canary would call its fault.
+    """
     async with playing([30.0], timeout=20.0) as client:
         asked = asyncio.create_task(outcome(client))
         await asyncio.sleep(0.05)
         await client.close()
-        assert isinstance(await asked, NotMeasurable)
+        told = await asked
+        assert isinstance(told, NotMeasurable)
+        assert not isinstance(told, AnswerLost)
+        assert "closed meanwhile" in told.message
 
 
 @pytest.mark.parametrize("line", ["used_memory:x", "used_memory:", "maxmemory:1.5", "loading:1 2"])

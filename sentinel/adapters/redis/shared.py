@@ -134,7 +134,7 @@ class SharedLine:
         if serving is not None:
             serving.cancel()
             await asyncio.wait({serving})
-        self._fail(self._take_all(), NotMeasurable("the client was closed meanwhile"))
+        self._fail(self._take_all(), _closed_by_us())
 
     # -- the connection ---------------------------------------------------------------------------
 
@@ -155,6 +155,9 @@ class SharedLine:
                 if not behind and not self._unsent:
                     return
                 await asyncio.sleep(self._client.wait_for_next_try)
+        except asyncio.CancelledError:
+            self._fail(behind + self._take_all(), _closed_by_us())
+            raise
         finally:
             self._serving = None
             self._fail(behind + self._take_all(), _not_told())
@@ -276,6 +279,11 @@ def _is_closed(error: TargetError) -> bool:
 
 class AnswerLost(NotMeasurable):
     """It was sent, and the connection ended before the answer came: done or not, nobody knows."""
+
+
+def _closed_by_us() -> NotMeasurable:
+    """Of the server it tells nothing."""
+    return NotMeasurable("the client was closed meanwhile")
 
 
 def _not_told() -> NotMeasurable:
